@@ -1,0 +1,149 @@
+//! Where engines run: one trait, an implementation per kind of place.
+//!
+//! A substrate is told what to do about one instance and reports what it sees. Every method is
+//! idempotent: done twice, it leaves what it leaves when done once. None of them decides
+//! anything; that is the reconciler's `plan`.
+
+pub mod fake;
+pub mod local;
+mod trouble;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+
+use async_trait::async_trait;
+use ourkv_domain::ids::InstanceId;
+use ourkv_domain::instance::{EngineVersion, Instance, InstanceType, NodeType, Secrets};
+use ourkv_domain::parameter::Parameters;
+use strum::{Display, VariantArray};
+use tokio::sync::broadcast;
+
+pub use trouble::Trouble;
+
+/// All that a substrate is told about one instance.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    /// Its id, and the name of its tenant's login.
+    pub id: InstanceId,
+    /// Marks its directory and engines as this instance's.
+    pub nonce: String,
+    /// Redis or Memcache.
+    pub instance_type: InstanceType,
+    /// One engine or a pair.
+    pub node_type: NodeType,
+    /// The level of compatibility asked for.
+    pub version: EngineVersion,
+    /// Memory in MB.
+    pub capacity_mb: i64,
+    /// Client connections allowed.
+    pub connections: i64,
+    /// Where its clients connect.
+    pub address: SocketAddrV4,
+    /// The engine parameters.
+    pub parameters: Parameters,
+    /// Its passwords.
+    pub secrets: Secrets,
+}
+
+impl Unit {
+    /// What a substrate needs to know of an instance.
+    pub fn new(instance: &Instance, secrets: Secrets) -> Self {
+        Self {
+            id: instance.id.clone(),
+            nonce: instance.nonce.clone(),
+            instance_type: instance.spec.instance_type,
+            node_type: instance.spec.node_type,
+            version: instance.spec.version,
+            capacity_mb: instance.spec.capacity_mb,
+            connections: instance.spec.connections,
+            address: SocketAddrV4::new(instance.endpoint.serving_ip, instance.endpoint.port),
+            parameters: instance.parameters.clone(),
+            secrets,
+        }
+    }
+
+    /// The engines that it consists of. A cache has no replica: memcached knows no replication,
+    /// so a Memcache pair is one engine that is restarted when it dies.
+    pub fn members(&self) -> &'static [Member] {
+        match (self.instance_type, self.node_type) {
+            (InstanceType::Redis, NodeType::MasterSlave) => &[Member::First, Member::Second],
+            (InstanceType::Redis, NodeType::StandAlone) | (InstanceType::Memcache, _) => {
+                &[Member::First]
+            }
+        }
+    }
+}
+
+/// One engine of an instance; the first one starts as the master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Display, VariantArray)]
+#[strum(serialize_all = "lowercase")]
+pub enum Member {
+    /// Holds the instance's address.
+    First,
+    /// Follows the first.
+    Second,
+}
+
+/// What a substrate sees of one instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Whether anything of it is kept: a directory, a claim.
+    pub prepared: bool,
+    /// The engines that run, proven to be this instance's own.
+    pub running: BTreeMap<Member, Health>,
+}
+
+/// How a running engine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It runs and does not answer its admin login yet.
+    Starting,
+    /// It answers its admin login.
+    Answering,
+    /// It answers and follows its master over a live link.
+    Linked,
+}
+
+/// A place where engines run.
+#[async_trait]
+pub trait Substrate: Send + Sync + 'static {
+    /// What there is of an instance. Adopts engines that outlived an earlier control plane, after
+    /// proof that they are its own; never touches anything else.
+    async fn observe(&self, unit: &Unit) -> Result<Seen, Trouble>;
+
+    /// Makes the place for its data.
+    async fn prepare(&self, unit: &Unit) -> Result<(), Trouble>;
+
+    /// Starts one engine and returns when it answers its admin login with the limits and
+    /// parameters that were asked for, read back.
+    async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble>;
+
+    /// Returns when the second member follows the first over a live link.
+    async fn link(&self, unit: &Unit) -> Result<(), Trouble>;
+
+    /// Logs in at the returned address exactly as the tenant would and gets a PONG; without a
+    /// password, proves that the engine is there and lets nobody in.
+    async fn login(&self, unit: &Unit) -> Result<(), Trouble>;
+
+    /// Stops one engine and returns when it is gone for certain. `Stop::Keep` lets it write its
+    /// data first.
+    async fn stop(&self, unit: &Unit, member: Member, stop: Stop) -> Result<(), Trouble>;
+
+    /// Removes all that is kept of an instance whose engines are stopped.
+    async fn remove(&self, unit: &Unit) -> Result<(), Trouble>;
+
+    /// Every instance that something is kept or running of, known to the store or not.
+    async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble>;
+
+    /// Instances of which an engine ended, as it happens.
+    fn deaths(&self) -> broadcast::Receiver<InstanceId>;
+}
+
+/// What an engine is stopped for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Its data stays.
+    Keep,
+    /// Its data goes.
+    Discard,
+}

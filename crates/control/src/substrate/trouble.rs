@@ -1,0 +1,60 @@
+//! Why a substrate could not do what it was told, in words that an operator can act on.
+
+use std::net::SocketAddrV4;
+
+/// Why something could not be done. The text is shown in the instance's attributes: it names no
+/// path and no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Someone else listens on the instance's address; they are left alone.
+    #[error("address {address} is in use by another process{}", by_whom(.holder.as_deref()))]
+    AddressInUse {
+        /// The address.
+        address: SocketAddrV4,
+        /// The process, where it can be told.
+        holder: Option<String>,
+    },
+    /// No installed engine serves the instance's type and version.
+    #[error("no installed engine serves {wanted}; install one and run `ourkv engines`")]
+    NoEngine {
+        /// Type and version.
+        wanted: String,
+    },
+    /// The engine ended instead of answering.
+    #[error("the engine ended at its start: {last_words}")]
+    Ended {
+        /// The last lines of its log.
+        last_words: String,
+    },
+    /// The engine did not answer in time.
+    #[error("no answer from the engine within {seconds} s while {doing}")]
+    Silent {
+        /// What was waited for.
+        doing: &'static str,
+        /// How long, in seconds.
+        seconds: u64,
+    },
+    /// The engine answered something else than expected.
+    #[error("the engine answered unexpectedly while {doing}: {answer}")]
+    Unexpected {
+        /// What was asked.
+        doing: &'static str,
+        /// Its answer, without secrets.
+        answer: String,
+    },
+    /// The machine refused.
+    #[error("{doing}: {source}")]
+    Machine {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A failpoint was set.
+    #[error("failpoint {0}")]
+    Failpoint(&'static str),
+}
+
+fn by_whom(holder: Option<&str>) -> String {
+    holder.map(|holder| format!(" ({holder})")).unwrap_or_default()
+}

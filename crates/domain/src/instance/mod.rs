@@ -1,0 +1,156 @@
+//! Instances: what was asked for, what state they are in, what may happen next.
+
+mod kind;
+pub mod name;
+pub mod password;
+pub mod phase;
+
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+
+pub use kind::{ChargeType, EngineVersion, InstanceType, NetworkType, NodeType};
+pub use phase::{Intent, Observed, Phase, Status};
+
+use self::name::InstanceName;
+use crate::billing::period::Months;
+use crate::ids::{AccountId, InstanceId, NodeId, RegionId, VSwitchId, VpcId, ZoneId};
+use crate::parameter::Parameters;
+use crate::secret::Secret;
+
+/// One instance, as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its id; also the name of its default login.
+    pub id: InstanceId,
+    /// Who owns and pays for it.
+    pub account: AccountId,
+    /// The machine whose control plane runs its engines.
+    pub node: NodeId,
+    /// Tells this instance's directory and engines from any other's, for its whole life.
+    pub nonce: String,
+    /// When its creation was acknowledged.
+    pub created_at: Timestamp,
+    /// The name that the caller gave, if any.
+    pub name: Option<InstanceName>,
+    /// Where it is.
+    pub region: RegionId,
+    /// Where in the region it is.
+    pub zone: ZoneId,
+    /// What was bought.
+    pub spec: Spec,
+    /// Where it can be reached.
+    pub endpoint: Endpoint,
+    /// The engine parameters that were asked for, over the defaults.
+    pub parameters: Parameters,
+    /// How it is paid for.
+    pub charge: Charge,
+    /// What it should be.
+    pub intent: Intent,
+    /// Raised by every change of what the instance should be.
+    pub generation: i64,
+    /// What it was last seen to be.
+    pub observed: Observed,
+}
+
+impl Instance {
+    /// The state shown to its owner; `None` when it is gone for them.
+    pub fn status(&self) -> Option<Status> {
+        Status::of(self.intent, &self.observed.phase)
+    }
+}
+
+/// What was bought. Frozen at creation: a later change of the catalogue changes no instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// The code of the class, e.g. `redis.master.small.default`.
+    pub class: String,
+    /// Redis or Memcache.
+    pub instance_type: InstanceType,
+    /// One engine or a pair.
+    pub node_type: NodeType,
+    /// The level of compatibility asked for.
+    pub version: EngineVersion,
+    /// Memory in MB.
+    pub capacity_mb: i64,
+    /// Bandwidth in MB/s, each direction.
+    pub bandwidth_mbps: i64,
+    /// Client connections allowed.
+    pub connections: i64,
+    /// Operations per second, a reference value.
+    pub qps: i64,
+}
+
+/// Where an instance can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The network it hangs on.
+    pub network: Network,
+    /// The address that the API reports, out of the vSwitch or the classic pool.
+    pub private_ip: Ipv4Addr,
+    /// The address that the engine listens on: the same, unless this machine can't serve it.
+    pub serving_ip: Ipv4Addr,
+    /// The documented service port.
+    pub port: u16,
+    /// The name that the built-in DNS server answers with the serving address.
+    pub domain: String,
+}
+
+/// The network that an instance hangs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// The shared classic network.
+    Classic,
+    /// A subnet of a virtual private cloud.
+    Vpc {
+        /// The cloud.
+        vpc: VpcId,
+        /// The subnet.
+        vswitch: VSwitchId,
+    },
+}
+
+impl Network {
+    /// The word on the wire.
+    pub fn kind(&self) -> NetworkType {
+        match self {
+            Self::Classic => NetworkType::Classic,
+            Self::Vpc { .. } => NetworkType::Vpc,
+        }
+    }
+}
+
+/// How an instance is paid for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Charge {
+    /// By the hour; there is no end.
+    PostPaid,
+    /// Until `end`, in advance.
+    PrePaid {
+        /// When the paid time ends; at 16:00:00Z, midnight in China.
+        end: Timestamp,
+        /// Months to renew by, seven days before the end; `None` where renewal is off.
+        auto_renew: Option<Months>,
+    },
+}
+
+impl Charge {
+    /// The word on the wire.
+    pub fn kind(&self) -> ChargeType {
+        match self {
+            Self::PostPaid => ChargeType::PostPaid,
+            Self::PrePaid { .. } => ChargeType::PrePaid,
+        }
+    }
+}
+
+/// The secrets of one instance. The store keeps them sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// The tenant's password; without one nobody can log in.
+    pub password: Option<Secret>,
+    /// The password of ourkv's own admin login.
+    pub admin: Secret,
+    /// The password of the replication link.
+    pub replication: Secret,
+}

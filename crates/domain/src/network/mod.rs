@@ -1,0 +1,95 @@
+//! Networks: clouds, subnets, address pools and the names of endpoints.
+
+pub mod block;
+pub mod domain;
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::ids::{AccountId, RegionId, VSwitchId, VpcId, ZoneId};
+
+/// A virtual private cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vpc {
+    /// Its id.
+    pub id: VpcId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Where it is.
+    pub region: RegionId,
+    /// The block that its vSwitches lie in.
+    pub cidr: Ipv4Net,
+    /// What the operator calls it.
+    pub name: String,
+}
+
+/// A subnet of a VPC in one zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VSwitch {
+    /// Its id.
+    pub id: VSwitchId,
+    /// The cloud that it is part of.
+    pub vpc: VpcId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Where it is.
+    pub zone: ZoneId,
+    /// The block that its addresses come from.
+    pub cidr: Ipv4Net,
+    /// What the operator calls it.
+    pub name: String,
+}
+
+/// What an operator set for one zone; absent means the catalogue's word holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ZoneState {
+    /// Memory that may be sold in the zone, in MB; `None` for no limit.
+    pub quota_mb: Option<i64>,
+    /// Memory that is sold, in MB.
+    pub used_mb: i64,
+    /// Whether instances may hang on a VPC here; `None` for the catalogue's word.
+    pub vpc: Option<bool>,
+}
+
+/// Where addresses come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Pool {
+    /// The shared classic network of one node.
+    Classic,
+    /// The addresses that serve for those which this machine can't.
+    Serving,
+    /// A subnet.
+    VSwitch(VSwitchId),
+}
+
+impl Pool {
+    /// The stored name of the pool.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Classic => "classic",
+            Self::Serving => "serving",
+            Self::VSwitch(id) => id.as_str(),
+        }
+    }
+}
+
+/// The first and last address of a block that an instance may have: like the vendor, not the
+/// network address and not the last four of the block (the top ones serve the platform).
+pub fn usable(cidr: Ipv4Net) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    let (first, last) = (u32::from(cidr.network()) + 1, u32::from(cidr.broadcast()));
+    let last = last.checked_sub(4)?;
+    (first <= last).then(|| (Ipv4Addr::from(first), Ipv4Addr::from(last)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_out_the_ends_of_a_block() {
+        let ends = usable("172.16.0.0/24".parse().unwrap()).unwrap();
+        assert_eq!(ends, ([172, 16, 0, 1].into(), [172, 16, 0, 251].into()));
+        assert_eq!(usable("10.0.0.0/30".parse().unwrap()), None);
+    }
+}
