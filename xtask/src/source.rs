@@ -28,7 +28,10 @@ impl Source {
         let stream: TokenStream = text.parse().map_err(|problem| anyhow!("{problem}"))?;
         let lines = text.lines().count();
         let production_lines = test_module_line(stream.clone()).map_or(lines, |line| line - 1);
-        Ok(Self { tokens: without_tests(stream), production_lines })
+        Ok(Self {
+            tokens: without_tests(stream),
+            production_lines,
+        })
     }
 
     /// Whether the name stands anywhere in the code.
@@ -97,7 +100,9 @@ fn without_tests(stream: TokenStream) -> Vec<TokenTree> {
 /// `#` before `[cfg(test)]` or `[cfg(all(test, ...))]`.
 fn is_test_attribute(token: &TokenTree, rest: &mut Peekable<IntoIter>) -> bool {
     let hash = matches!(token, TokenTree::Punct(mark) if mark.as_char() == '#');
-    let Some(TokenTree::Group(attribute)) = rest.peek() else { return false };
+    let Some(TokenTree::Group(attribute)) = rest.peek() else {
+        return false;
+    };
     let text: String = attribute.stream().to_string().split_whitespace().collect();
     hash && (text == "cfg(test)" || text.starts_with("cfg(all(test,"))
 }
@@ -156,7 +161,7 @@ fn spread(tokens: &[TokenTree], before: &[String], paths: &mut Vec<Vec<String>>)
             _ => break,
         }
     }
-    if !path.is_empty() {
+    if path.len() > 1 {
         paths.push(path);
     }
 }
@@ -175,7 +180,11 @@ mod tests {
 
     fn paths(text: &str) -> Vec<String> {
         let source = Source::parse(text).unwrap();
-        source.inner_paths().iter().map(|path| path.join("::")).collect()
+        source
+            .inner_paths()
+            .iter()
+            .map(|path| path.join("::"))
+            .collect()
     }
 
     #[test]
@@ -200,15 +209,23 @@ mod tests {
 
     #[test]
     fn spreads_groups_and_follows_expressions() {
-        assert_eq!(paths("use crate::{a, b::{self, C}};"), ["crate::a", "crate::b::self", "crate::b::C"]);
+        assert_eq!(
+            paths("use crate::{a, b::{self, C}};"),
+            ["crate::a", "crate::b::self", "crate::b::C"]
+        );
         assert_eq!(paths("fn f() { super::g::h(); }"), ["super::g::h"]);
-        assert_eq!(paths("pub(crate) fn f(&self) {}"), ["crate", "self"]);
+        assert_eq!(paths("pub(crate) fn f(&self) {}"), Vec::<String>::new());
     }
 
     #[test]
     fn production_lines_end_where_the_test_module_begins() {
         let text = "fn a() {}\n#[cfg(test)]\nfn helper() {}\n\n#[cfg(test)]\nmod tests {\n}\n";
         assert_eq!(Source::parse(text).unwrap().production_lines, 4);
-        assert_eq!(Source::parse("fn a() {}\nfn b() {}\n").unwrap().production_lines, 2);
+        assert_eq!(
+            Source::parse("fn a() {}\nfn b() {}\n")
+                .unwrap()
+                .production_lines,
+            2
+        );
     }
 }
