@@ -107,6 +107,12 @@ fn check_fence(root: &Path, fence: &Fence) -> Result<Vec<String>> {
             open.push(start);
         }
     }
+    if open.is_empty() {
+        findings.push(format!(
+            "{}/{} is not there to be fenced",
+            fence.src, fence.folder
+        ));
+    }
     while let Some(file) = open.pop() {
         if !seen.insert(file.clone()) {
             continue;

@@ -1,0 +1,54 @@
+# The one list of verbs. `make` alone shows it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+export RUSTDOCFLAGS ?= -D warnings
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: ## Install what is missing, build, serve, create a first instance, say how to connect
+	scripts/install-deps
+	$(CARGO) build --release --locked --package ourkv
+	scripts/up
+
+.PHONY: down
+down: ## Stop the server of `make up` and every engine it started; data stays
+	scripts/down
+
+.PHONY: test
+test: ## Run all tests, on real engines, SDKs and databases; installs what they need
+	scripts/install-deps --test
+	scripts/engines
+	scripts/sdks
+	$(CARGO) test --workspace --all-features --locked
+
+.PHONY: check
+check: ## Format, lints, documentation, layers, licences and dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	$(CARGO) doc --workspace --no-deps --document-private-items --all-features --locked
+	$(CARGO) xtask check-layers
+	$(CARGO) xtask check-dependencies
+
+.PHONY: bench
+bench: ## Measure start-up, creation, throughput and memory, against their floors
+	scripts/install-deps
+	$(CARGO) bench --locked --package ourkv
+
+.PHONY: engines
+engines: ## Put real older redis-servers (2.8, 5.0, 6.0, 6.2) beside the distribution's
+	scripts/install-deps --engines
+	scripts/engines
+
+.PHONY: docs
+docs: ## Build the API documentation of the crates
+	$(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
