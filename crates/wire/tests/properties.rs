@@ -129,7 +129,12 @@ fn damage(text: &str, at: Index, byte: u8) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(2015), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        rng_seed: RngSeed::Fixed(2015),
+        // Grows with the number of cases that is asked for.
+        max_global_rejects: 10_000_000,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_is_signed_is_accepted_and_arrives_unchanged(

@@ -173,11 +173,23 @@ fn an_error_has_the_root_error() {
 
 #[test]
 fn characters_that_xml_cannot_carry_are_replaced() {
-    let value = json!({"T": "a\0b\u{1b}c\u{ffff}d\t\n\re"});
-    assert_eq!(
-        elements(&render(Format::Xml, "X", &value))[1].1,
-        "a\u{fffd}b\u{fffd}c\u{fffd}d\t\n\re"
-    );
+    let edges = [
+        '\u{7f}',
+        '\u{d7ff}',
+        '\u{e000}',
+        '\u{fffd}',
+        '\u{fffe}',
+        '\u{ffff}',
+        '\u{10000}',
+    ];
+    for c in ('\0'..='\x20').chain(edges) {
+        let carried = match c {
+            '\t' | '\n' | '\r' | ' '.. if !matches!(c, '\u{fffe}' | '\u{ffff}') => c,
+            _ => '\u{fffd}',
+        };
+        let xml = render(Format::Xml, "X", &json!({"T": format!("a{c}b")}));
+        assert_eq!(elements(&xml)[1].1, format!("a{carried}b"), "{c:?}");
+    }
 }
 
 #[test]
