@@ -5,9 +5,15 @@ use jiff::Timestamp;
 use crate::ids::{AccessKeyId, AccountId};
 
 /// Parameters whose values never reach an audit line or a log.
-const MASKED: &[&str] =
-    &["Password", "NewPassword", "AccountPassword", "OldAccountPassword", "NewAccountPassword",
-      "SecurityToken", "Signature"];
+const MASKED: &[&str] = &[
+    "Password",
+    "NewPassword",
+    "AccountPassword",
+    "OldAccountPassword",
+    "NewAccountPassword",
+    "SecurityToken",
+    "Signature",
+];
 
 /// One call and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

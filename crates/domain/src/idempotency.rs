@@ -16,9 +16,19 @@ pub const RETENTION: SignedDuration = SignedDuration::from_hours(24);
 /// Parameters that belong to the call and not to what is asked for: they differ between two
 /// tries of one request.
 const NOT_COMPARED: &[&str] = &[
-    "AccessKeyId", "Action", "Format", "SecureTransport", "SecurityToken", "Signature",
-    "SignatureMethod", "SignatureNonce", "SignatureType", "SignatureVersion", "SourceIp",
-    "Timestamp", "Version",
+    "AccessKeyId",
+    "Action",
+    "Format",
+    "SecureTransport",
+    "SecurityToken",
+    "Signature",
+    "SignatureMethod",
+    "SignatureNonce",
+    "SignatureType",
+    "SignatureVersion",
+    "SourceIp",
+    "Timestamp",
+    "Version",
 ];
 
 /// A client token: 1 to 64 ASCII characters, case-sensitive.
@@ -35,7 +45,11 @@ impl ClientToken {
     pub fn parse(text: &str) -> Result<Self, MalformedToken> {
         let well_formed = (1..=64).contains(&text.len())
             && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-        if well_formed { Ok(Self(text.to_owned())) } else { Err(MalformedToken) }
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(MalformedToken)
+        }
     }
 
     /// The token as it was given.
@@ -71,7 +85,11 @@ pub struct Remembered {
 impl Remembered {
     /// The remembered answer, if `fingerprint` is of the same parameters.
     pub fn replay(self, fingerprint: &Fingerprint) -> Result<String, Mismatch> {
-        if self.fingerprint == *fingerprint { Ok(self.answer) } else { Err(Mismatch) }
+        if self.fingerprint == *fingerprint {
+            Ok(self.answer)
+        } else {
+            Err(Mismatch)
+        }
     }
 }
 
@@ -96,7 +114,7 @@ impl Fingerprint {
             hash.update(text.len().to_be_bytes());
             hash.update(text);
         }
-        Self(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(format!("{:x}", hash.finalize()))
     }
 
     /// A fingerprint as it was stored.
@@ -136,7 +154,10 @@ mod tests {
     fn compares_what_is_asked_for_and_not_the_call() {
         let first = [("RegionId", "a"), ("Timestamp", "1"), ("Period", "")];
         let second = [("Timestamp", "2"), ("RegionId", "a")];
-        assert_eq!(Fingerprint::of(first.into_iter()), Fingerprint::of(second.into_iter()));
+        assert_eq!(
+            Fingerprint::of(first.into_iter()),
+            Fingerprint::of(second.into_iter())
+        );
     }
 
     #[test]

@@ -31,7 +31,11 @@ impl Mint {
             InstanceType::Redis => "r",
             InstanceType::Memcache => "m",
         };
-        let id = format!("{prefix}-{}{}", region.code, self.draw(LOWER, 16 - region.code.len()));
+        let id = format!(
+            "{prefix}-{}{}",
+            region.code,
+            self.draw(LOWER, 16 - region.code.len())
+        );
         InstanceId::parse(id).expect("a prefix, a code and lower-case alphanumerics are an id")
     }
 
@@ -84,17 +88,30 @@ impl Mint {
         self.rng().random()
     }
 
+    /// 16 random bytes: the matter of a request's id.
+    pub fn uuid_bytes(&self) -> [u8; 16] {
+        self.rng().random()
+    }
+
     fn decimal(&self, len: usize) -> String {
-        format!("{}{}", self.draw(b"123456789", 1), self.draw(b"0123456789", len - 1))
+        format!(
+            "{}{}",
+            self.draw(b"123456789", 1),
+            self.draw(b"0123456789", len - 1)
+        )
     }
 
     fn draw(&self, alphabet: &[u8], len: usize) -> String {
         let mut rng = self.rng();
-        (0..len).map(|_| char::from(alphabet[rng.random_range(0..alphabet.len())])).collect()
+        (0..len)
+            .map(|_| char::from(alphabet[rng.random_range(0..alphabet.len())]))
+            .collect()
     }
 
     fn rng(&self) -> std::sync::MutexGuard<'_, StdRng> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -5,8 +5,19 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// What kind of engine an instance is (CreateInstance page, row InstanceType).
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Display, EnumString, IntoStaticStr,
-    VariantArray, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
 )]
 pub enum InstanceType {
     /// redis-server or a compatible engine.
@@ -28,8 +39,19 @@ impl InstanceType {
 
 /// One engine or a pair of them (CreateInstance page, row NodeType).
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Display, EnumString, IntoStaticStr,
-    VariantArray, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
 )]
 pub enum NodeType {
     /// One engine; no persistence is promised.
@@ -56,8 +78,21 @@ impl NodeType {
 /// A level of compatibility (CreateInstance page, row EngineVersion); which binary serves it is
 /// decided where binaries are known.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Display, EnumString,
-    IntoStaticStr, VariantArray, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
 )]
 pub enum EngineVersion {
     /// Redis 2.8, the documented default.
@@ -88,8 +123,19 @@ impl EngineVersion {
 
 /// How an instance is paid for (CreateInstance page, row ChargeType).
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Display, EnumString, IntoStaticStr,
-    VariantArray, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
 )]
 pub enum ChargeType {
     /// By the month, in advance.
@@ -101,8 +147,19 @@ pub enum ChargeType {
 
 /// Which kind of network an instance hangs on (CreateInstance page, row NetworkType).
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Display, EnumString, IntoStaticStr,
-    VariantArray, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
 )]
 pub enum NetworkType {
     /// The shared classic network.

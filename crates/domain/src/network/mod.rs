@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::ids::{AccountId, RegionId, VSwitchId, VpcId, ZoneId};
+use crate::ids::{AccountId, NodeId, RegionId, VSwitchId, VpcId, ZoneId};
 
 /// A virtual private cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,19 +57,20 @@ pub struct ZoneState {
 pub enum Pool {
     /// The shared classic network of one node.
     Classic,
-    /// The addresses that serve for those which this machine can't.
+    /// The addresses that one node serves; those which it can't serve get another one from here.
     Serving,
     /// A subnet.
     VSwitch(VSwitchId),
 }
 
 impl Pool {
-    /// The stored name of the pool.
-    pub fn name(&self) -> &str {
+    /// The key of the pool in the store: a subnet belongs to its owner wherever it is served, the
+    /// other two belong to one node.
+    pub fn key(&self, node: &NodeId) -> String {
         match self {
-            Self::Classic => "classic",
-            Self::Serving => "serving",
-            Self::VSwitch(id) => id.as_str(),
+            Self::Classic => format!("classic/{node}"),
+            Self::Serving => format!("served/{node}"),
+            Self::VSwitch(id) => id.to_string(),
         }
     }
 }
