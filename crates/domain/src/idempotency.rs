@@ -114,7 +114,12 @@ impl Fingerprint {
             hash.update(text.len().to_be_bytes());
             hash.update(text);
         }
-        Self(format!("{:x}", hash.finalize()))
+        let mut hex = String::with_capacity(64);
+        for byte in hash.finalize() {
+            let digits = [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
+            hex.extend(digits.map(char::from));
+        }
+        Self(hex)
     }
 
     /// A fingerprint as it was stored.

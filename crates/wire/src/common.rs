@@ -166,6 +166,15 @@ pub const fn service_unavailable() -> Fault {
     )
 }
 
+/// The body did not arrive whole, or not in time.
+pub const fn body_incomplete() -> Fault {
+    Fault::fixed(
+        408,
+        "RequestTimeout",
+        "The request body did not arrive in time.",
+    )
+}
+
 /// The body is larger than `limit` bytes.
 pub fn body_too_large(limit: usize) -> Fault {
     too_large(413, format_args!("body is larger than {limit} bytes"))

@@ -34,5 +34,5 @@ pub use call::{Call, Style};
 pub use fault::Fault;
 pub use limits::Limits;
 pub use params::Params;
-pub use request::{RawRequest, Rejected, parse};
+pub use request::{RawRequest, Rejected, parse, refusal_format};
 pub use signature::{HmacAlgorithm, Outgoing, SignedRequest, Signer};

@@ -78,6 +78,12 @@ fn style_of(raw: &RawRequest<'_>) -> Style {
     }
 }
 
+/// The format in which to refuse a request that can't be parsed, such as one whose body did not
+/// arrive: JSON for V3, else the one it plainly asks for, else XML.
+pub fn refusal_format(raw: &RawRequest<'_>) -> Format {
+    format_for_refusal(raw, style_of(raw))
+}
+
 /// The answer's format for a request that may be unreadable elsewhere: looks for a plain `Format=`
 /// in query and body and decodes nothing.
 fn format_for_refusal(raw: &RawRequest<'_>, style: Style) -> Format {
