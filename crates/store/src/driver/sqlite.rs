@@ -1,0 +1,259 @@
+//! SQLite: opening a file with care, and one connection to it.
+//!
+//! A new database is built beside its place and moved there when it is complete, so a file that is
+//! there and empty or damaged is never taken for a fresh start. Files are 0600. Several processes
+//! may have the file open: whoever finds it locked waits up to [`PATIENCE`].
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{ErrorCode, OpenFlags};
+
+use super::{Access, Connection, Rows};
+use crate::column::Value;
+use crate::error::{OpenError, StoreError};
+use crate::schema;
+use crate::seal::Sealer;
+
+/// How long a locked database is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Filters make statements of their own; what falls out of the cache is prepared again.
+const STATEMENTS: usize = 256;
+
+/// Opens or makes the database file, brings its schema up to date and returns a connection that
+/// may write.
+pub(crate) fn open(path: &Path, sealer: &Sealer) -> Result<SqliteConnection, OpenError> {
+    let in_file = |source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    };
+    // Two processes that start at once must not build or migrate one database twice. The lock is
+    // on a file of its own: closing a database file of one's own makes SQLite lose its locks.
+    let lock = private_file(&beside(path, "-lock")).map_err(in_file)?;
+    lock.lock().map_err(in_file)?;
+    if !path.try_exists().map_err(in_file)? {
+        build(path, sealer)?;
+    }
+    let mut connection = connect(path)?;
+    check(&connection, path)?;
+    configure(&connection).map_err(|error| store_error(&error))?;
+    schema::migrate(&mut connection)?;
+    let mut connection = SqliteConnection(connection);
+    schema::check_key(&mut connection, sealer)?;
+    Ok(connection)
+}
+
+/// A further connection, for reading.
+pub(crate) fn open_reader(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let open = || {
+        let connection = rusqlite::Connection::open_with_flags(path, flags())?;
+        configure(&connection)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(SqliteConnection(connection))
+    };
+    open().map_err(|error: rusqlite::Error| store_error(&error))
+}
+
+/// One connection.
+pub(crate) struct SqliteConnection(rusqlite::Connection);
+
+impl Connection for SqliteConnection {
+    fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        let run = || {
+            let mut statement = self.0.prepare_cached(sql)?;
+            statement.execute(rusqlite::params_from_iter(values))
+        };
+        run()
+            .map(|count| count as u64)
+            .map_err(|error| store_error(&error))
+    }
+
+    fn query(&mut self, sql: &str, values: &[Value]) -> Result<Rows, StoreError> {
+        let run = || {
+            let mut statement = self.0.prepare_cached(sql)?;
+            let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
+            let width = columns.len();
+            let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
+                (0..width)
+                    .map(|at| row.get_ref(at).map(value))
+                    .collect::<Result<Vec<_>, _>>()
+            })?;
+            let values = rows.collect::<Result<Vec<_>, _>>()?;
+            Ok(Rows { columns, values })
+        };
+        run().map_err(|error: rusqlite::Error| store_error(&error))
+    }
+
+    fn begin(&mut self, access: Access) -> Result<(), StoreError> {
+        let sql = match access {
+            Access::Read => "BEGIN DEFERRED",
+            Access::Write => "BEGIN IMMEDIATE",
+        };
+        self.execute(sql, &[]).map(|_| ())
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.execute("COMMIT", &[]).map(|_| ())
+    }
+
+    fn rollback(&mut self) {
+        if self.in_transaction()
+            && let Err(error) = self.execute("ROLLBACK", &[])
+        {
+            tracing::error!(%error, "a transaction cannot be rolled back");
+        }
+    }
+
+    fn in_transaction(&self) -> bool {
+        !self.0.is_autocommit()
+    }
+
+    fn for_update(&self) -> &'static str {
+        ""
+    }
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Null => rusqlite::types::Null.into(),
+            Self::Int(number) => (*number).into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::Blob(bytes) => bytes.as_slice().into(),
+        })
+    }
+}
+
+fn value(value: ValueRef<'_>) -> Value {
+    match value {
+        // Nothing here writes a floating-point number: it will be refused as inconsistent.
+        ValueRef::Null | ValueRef::Real(_) => Value::Null,
+        ValueRef::Integer(number) => Value::Int(number),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+    }
+}
+
+fn store_error(error: &rusqlite::Error) -> StoreError {
+    let detail = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => StoreError::Constraint { detail },
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::DiskFull
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+            | ErrorCode::OutOfMemory
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::FileLockingProtocolFailed,
+        ) => StoreError::Unavailable { detail },
+        _ => StoreError::Statement { detail },
+    }
+}
+
+/// Builds a database beside `path` and moves it there.
+fn build(path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
+    let in_file = |source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let unfinished = beside(path, ".new");
+    for ending in ["", "-wal", "-shm"] {
+        remove(&beside(&unfinished, ending)).map_err(in_file)?;
+    }
+    private_file(&unfinished).map_err(in_file)?;
+    let mut connection = connect(&unfinished)?;
+    configure(&connection).map_err(|error| store_error(&error))?;
+    schema::migrate(&mut connection)?;
+    let mut connection = SqliteConnection(connection);
+    schema::check_key(&mut connection, sealer)?;
+    // Closing writes everything into the one file.
+    connection
+        .0
+        .close()
+        .map_err(|(_, error)| OpenError::Store(store_error(&error)))?;
+    std::fs::rename(&unfinished, path).map_err(in_file)?;
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))
+        .and_then(|directory| directory.sync_all())
+        .map_err(in_file)
+}
+
+fn connect(path: &Path) -> Result<rusqlite::Connection, OpenError> {
+    let connection = rusqlite::Connection::open_with_flags(path, flags())
+        .and_then(|connection| connection.busy_timeout(PATIENCE).map(|()| connection));
+    connection.map_err(|error| OpenError::Store(store_error(&error)))
+}
+
+/// Reads the whole file before anything is written to it.
+fn check(connection: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
+    let corrupt = |detail: String| OpenError::Corrupt {
+        path: path.to_owned(),
+        detail,
+    };
+    let length = path.metadata().map_err(|source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    if length.len() == 0 {
+        return Err(corrupt("the file is empty".into()));
+    }
+    let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match found {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(found) => Err(corrupt(found)),
+        Err(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Err(corrupt(error.to_string()))
+            }
+            _ => Err(OpenError::Store(store_error(&error))),
+        },
+    }
+}
+
+fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+fn configure(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(())
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}

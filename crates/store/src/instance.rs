@@ -1,0 +1,275 @@
+//! Instances and their secrets.
+//!
+//! A row stays until nothing of the instance is left: one whose intent is `Delete` is found by its
+//! id but by no filter.
+
+use ourkv_domain::ids::{InstanceId, NodeId, VSwitchId, VpcId};
+use ourkv_domain::instance::name::InstanceName;
+use ourkv_domain::instance::{
+    Charge, ChargeType, Endpoint, Instance, Network, NetworkType, Observed, Phase, Secrets, Spec,
+};
+use ourkv_domain::secret::Secret;
+
+use crate::column::{Row, Value, columns, values};
+use crate::error::StoreError;
+use crate::tx::Tx;
+
+impl Tx<'_> {
+    /// Adds an instance and its secrets.
+    pub fn insert_instance(
+        &mut self,
+        instance: &Instance,
+        secrets: &Secrets,
+    ) -> Result<(), StoreError> {
+        self.insert("instances", &columns_of(instance), "")?;
+        let Secrets {
+            password,
+            admin,
+            replication,
+        } = secrets;
+        let id = &instance.id;
+        let row = columns! {
+            instance: id,
+            password: password.as_ref().map(|password| self.seal_for(id, "password", password)),
+            admin: self.seal_for(id, "admin", admin),
+            replication: self.seal_for(id, "replication", replication),
+        };
+        self.insert("instance_secrets", &row, "").map(|_| ())
+    }
+
+    /// The instance of that id, also one that is being deleted.
+    pub fn instance(&mut self, id: &InstanceId) -> Result<Option<Instance>, StoreError> {
+        let sql = "SELECT * FROM instances WHERE id = $1";
+        self.select_one("instances", sql, &values![id])?
+            .map(read)
+            .transpose()
+    }
+
+    /// The instance of that id, kept to this transaction until it ends.
+    pub fn lock_instance(&mut self, id: &InstanceId) -> Result<Option<Instance>, StoreError> {
+        let sql = format!("SELECT * FROM instances WHERE id = $1{}", self.for_update());
+        self.select_one("instances", &sql, &values![id])?
+            .map(read)
+            .transpose()
+    }
+
+    /// Removes an instance and its secrets; false if there is none of that id.
+    pub fn delete_instance(&mut self, id: &InstanceId) -> Result<bool, StoreError> {
+        Ok(self.execute("DELETE FROM instances WHERE id = $1", &values![id])? == 1)
+    }
+
+    /// Every instance that a machine has to do with, also those being deleted.
+    pub fn instance_ids_of_node(&mut self, node: &NodeId) -> Result<Vec<InstanceId>, StoreError> {
+        let sql = "SELECT id FROM instances WHERE node = $1 ORDER BY created_at, id";
+        let rows = self.select("instances", sql, &values![node])?;
+        rows.into_iter().map(|mut row| row.take("id")).collect()
+    }
+
+    /// The secrets of an instance.
+    pub fn secrets(&mut self, id: &InstanceId) -> Result<Option<Secrets>, StoreError> {
+        let sql = "SELECT * FROM instance_secrets WHERE instance = $1";
+        let Some(mut row) = self.select_one("instance_secrets", sql, &values![id])? else {
+            return Ok(None);
+        };
+        let password: Option<Vec<u8>> = row.take("password")?;
+        let password = password.map(|sealed| self.unseal_for(id, "password", &sealed));
+        Ok(Some(Secrets {
+            password: password.transpose()?,
+            admin: self.unseal_for(id, "admin", &row.take::<Vec<u8>>("admin")?)?,
+            replication: self.unseal_for(
+                id,
+                "replication",
+                &row.take::<Vec<u8>>("replication")?,
+            )?,
+        }))
+    }
+
+    /// Sets or takes away the tenant's password; false if there is no such instance. Does not
+    /// raise the generation.
+    pub fn set_password(
+        &mut self,
+        id: &InstanceId,
+        password: Option<&Secret>,
+    ) -> Result<bool, StoreError> {
+        let sealed = password.map(|password| self.seal_for(id, "password", password));
+        let sql = "UPDATE instance_secrets SET password = $1 WHERE instance = $2";
+        Ok(self.execute(sql, &values![sealed, id])? == 1)
+    }
+
+    fn seal_for(&self, id: &InstanceId, column: &str, secret: &Secret) -> Vec<u8> {
+        self.sealer().seal(secret, &context(id, column))
+    }
+
+    fn unseal_for(
+        &self,
+        id: &InstanceId,
+        column: &str,
+        sealed: &[u8],
+    ) -> Result<Secret, StoreError> {
+        self.unseal(sealed, &context(id, column))
+    }
+}
+
+fn context(id: &InstanceId, column: &str) -> String {
+    format!("instance_secrets/{column}/{id}")
+}
+
+/// The stored words of the phases; what went wrong has a column of its own.
+pub(crate) fn phase_word(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Creating { .. } => "Creating",
+        Phase::Normal => "Normal",
+        Phase::Unavailable { .. } => "Unavailable",
+        Phase::Inactive => "Inactive",
+    }
+}
+
+fn columns_of(instance: &Instance) -> [(&'static str, Value); 35] {
+    let Instance {
+        id,
+        account,
+        node,
+        nonce,
+        created_at,
+        name,
+        region,
+        zone,
+        spec,
+        endpoint,
+        parameters,
+        charge,
+        intent,
+        generation,
+        observed,
+    } = instance;
+    let Spec {
+        class,
+        instance_type,
+        node_type,
+        version,
+        capacity_mb,
+        bandwidth_mbps,
+        connections,
+        qps,
+    } = spec;
+    let Endpoint {
+        network,
+        private_ip,
+        serving_ip,
+        port,
+        domain,
+    } = endpoint;
+    let (vpc, vswitch) = ends_of(network);
+    let (charge_end, auto_renew) = match charge {
+        Charge::PostPaid => (None, None),
+        Charge::PrePaid { end, auto_renew } => (Some(end), auto_renew.as_ref()),
+    };
+    let Observed {
+        phase,
+        generation: observed_generation,
+        since,
+    } = observed;
+    columns! {
+        id: id, account: account, node: node, nonce: nonce, created_at: created_at, name: name,
+        search_text: search_text(id, name.as_ref()), region: region, zone: zone, class: class,
+        instance_type: instance_type, node_type: node_type, version: version,
+        capacity_mb: capacity_mb, bandwidth_mbps: bandwidth_mbps, connections: connections,
+        qps: qps, network: network.kind(), vpc: vpc, vswitch: vswitch, private_ip: private_ip,
+        serving_ip: serving_ip, port: port, domain: domain.to_lowercase(), parameters: parameters,
+        charge: charge.kind(), charge_end: charge_end, auto_renew: auto_renew, intent: intent,
+        generation: generation, phase: phase_word(phase), trouble: phase.trouble(),
+        observed_generation: observed_generation, observed_since: since, status: instance.status(),
+    }
+}
+
+fn ends_of(network: &Network) -> (Option<&VpcId>, Option<&VSwitchId>) {
+    match network {
+        Network::Classic => (None, None),
+        Network::Vpc { vpc, vswitch } => (Some(vpc), Some(vswitch)),
+    }
+}
+
+/// What a search looks through; the two parts are apart, so no match spans both.
+fn search_text(id: &InstanceId, name: Option<&InstanceName>) -> String {
+    format!("{id}\n{}", name.map_or("", InstanceName::as_str)).to_lowercase()
+}
+
+pub(crate) fn read(mut row: Row) -> Result<Instance, StoreError> {
+    Ok(Instance {
+        id: row.take("id")?,
+        account: row.take("account")?,
+        node: row.take("node")?,
+        nonce: row.take("nonce")?,
+        created_at: row.take("created_at")?,
+        name: row.take("name")?,
+        region: row.take("region")?,
+        zone: row.take("zone")?,
+        spec: read_spec(&mut row)?,
+        endpoint: read_endpoint(&mut row)?,
+        parameters: row.take("parameters")?,
+        charge: read_charge(&mut row)?,
+        intent: row.take("intent")?,
+        generation: row.take("generation")?,
+        observed: read_observed(&mut row)?,
+    })
+}
+
+fn read_spec(row: &mut Row) -> Result<Spec, StoreError> {
+    Ok(Spec {
+        class: row.take("class")?,
+        instance_type: row.take("instance_type")?,
+        node_type: row.take("node_type")?,
+        version: row.take("version")?,
+        capacity_mb: row.take("capacity_mb")?,
+        bandwidth_mbps: row.take("bandwidth_mbps")?,
+        connections: row.take("connections")?,
+        qps: row.take("qps")?,
+    })
+}
+
+fn read_endpoint(row: &mut Row) -> Result<Endpoint, StoreError> {
+    let network = match row.take("network")? {
+        NetworkType::Classic => Network::Classic,
+        NetworkType::Vpc => Network::Vpc {
+            vpc: row.take("vpc")?,
+            vswitch: row.take("vswitch")?,
+        },
+    };
+    Ok(Endpoint {
+        network,
+        private_ip: row.take("private_ip")?,
+        serving_ip: row.take("serving_ip")?,
+        port: row.take("port")?,
+        domain: row.take("domain")?,
+    })
+}
+
+fn read_charge(row: &mut Row) -> Result<Charge, StoreError> {
+    Ok(match row.take("charge")? {
+        ChargeType::PostPaid => Charge::PostPaid,
+        ChargeType::PrePaid => Charge::PrePaid {
+            end: row.take("charge_end")?,
+            auto_renew: row.take("auto_renew")?,
+        },
+    })
+}
+
+fn read_observed(row: &mut Row) -> Result<Observed, StoreError> {
+    let word: String = row.take("phase")?;
+    let phase = match word.as_str() {
+        "Creating" => Phase::Creating {
+            trouble: row.take("trouble")?,
+        },
+        "Normal" => Phase::Normal,
+        "Unavailable" => Phase::Unavailable {
+            reason: row.take("trouble")?,
+        },
+        "Inactive" => Phase::Inactive,
+        _ => return Err(row.inconsistent("phase")),
+    };
+    Ok(Observed {
+        phase,
+        generation: row.take("observed_generation")?,
+        since: row.take("observed_since")?,
+    })
+}
