@@ -91,8 +91,8 @@ CREATE TABLE instances (
     nonce TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     name TEXT,
-    -- Id and name in lower case, for searches.
-    search_text TEXT NOT NULL,
+    -- The name in lower case, for searches: the databases disagree on how to lower a letter.
+    search_name TEXT,
     region TEXT NOT NULL,
     zone TEXT NOT NULL,
     class TEXT NOT NULL,

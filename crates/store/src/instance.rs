@@ -4,7 +4,6 @@
 //! id but by no filter.
 
 use ourkv_domain::ids::{InstanceId, NodeId, VSwitchId, VpcId};
-use ourkv_domain::instance::name::InstanceName;
 use ourkv_domain::instance::{
     Charge, ChargeType, Endpoint, Instance, Network, NetworkType, Observed, Phase, Secrets, Spec,
 };
@@ -171,7 +170,7 @@ fn columns_of(instance: &Instance) -> [(&'static str, Value); 35] {
     } = observed;
     columns! {
         id: id, account: account, node: node, nonce: nonce, created_at: created_at, name: name,
-        search_text: search_text(id, name.as_ref()), region: region, zone: zone, class: class,
+        search_name: name.as_ref().map(|name| name.as_str().to_lowercase()), region: region, zone: zone, class: class,
         instance_type: instance_type, node_type: node_type, version: version,
         capacity_mb: capacity_mb, bandwidth_mbps: bandwidth_mbps, connections: connections,
         qps: qps, network: network.kind(), vpc: vpc, vswitch: vswitch, private_ip: private_ip,
@@ -187,11 +186,6 @@ fn ends_of(network: &Network) -> (Option<&VpcId>, Option<&VSwitchId>) {
         Network::Classic => (None, None),
         Network::Vpc { vpc, vswitch } => (Some(vpc), Some(vswitch)),
     }
-}
-
-/// What a search looks through; the two parts are apart, so no match spans both.
-fn search_text(id: &InstanceId, name: Option<&InstanceName>) -> String {
-    format!("{id}\n{}", name.map_or("", InstanceName::as_str)).to_lowercase()
 }
 
 pub(crate) fn read(mut row: Row) -> Result<Instance, StoreError> {

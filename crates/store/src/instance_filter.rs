@@ -150,9 +150,9 @@ impl Filter {
         }
         if let Some(search) = &self.search {
             let place = condition.place(pattern(search));
-            condition
-                .clauses
-                .push(format!("search_text LIKE {place} ESCAPE '!'"));
+            condition.clauses.push(format!(
+                "(lower(id) LIKE {place} ESCAPE '!' OR search_name LIKE {place} ESCAPE '!')"
+            ));
         }
         if let Some((expired, now)) = self.expired {
             let place = condition.place(now);

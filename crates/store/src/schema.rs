@@ -1,11 +1,12 @@
 //! The schema: migrations that both databases share, and the check that the key fits.
 
 use ourkv_domain::secret::Secret;
-use refinery::{Migrate, Runner};
+use refinery::error::Kind;
+use refinery::{Migrate, Migration, Runner};
 
 use crate::column::{columns, values};
 use crate::driver::{Access, Connection};
-use crate::error::{OpenError, StoreError};
+use crate::error::{OpenError, StoreError, chain};
 use crate::seal::Sealer;
 use crate::tx::Tx;
 
@@ -18,37 +19,34 @@ mod embedded {
 pub(crate) fn migrate<C: Migrate>(connection: &mut C) -> Result<(), OpenError> {
     // Grouped: a migration and the note that it was applied are one transaction.
     let runner = embedded::migrations::runner().set_grouped(true);
-    refuse_newer(&runner, connection)?;
     runner
         .run(connection)
         .map(|_| ())
-        .map_err(|error| migration_error(&error))
+        .map_err(|error| match error.kind() {
+            Kind::MissingVersion(_) => newer(&runner, connection).unwrap_or_else(|error| error),
+            _ => migration_error(&error),
+        })
 }
 
-fn refuse_newer<C: Migrate>(runner: &Runner, connection: &mut C) -> Result<(), OpenError> {
-    let program = runner
-        .get_migrations()
-        .iter()
-        .map(version)
-        .max()
-        .unwrap_or(0);
+/// The database has a migration that this program does not know.
+fn newer<C: Migrate>(runner: &Runner, connection: &mut C) -> Result<OpenError, OpenError> {
     let applied = runner
         .get_applied_migrations(connection)
         .map_err(|error| migration_error(&error))?;
-    let database = applied.iter().map(version).max().unwrap_or(0);
-    if database > program {
-        return Err(OpenError::NewerSchema { database, program });
-    }
-    Ok(())
-}
-
-fn version(migration: &refinery::Migration) -> i64 {
-    i64::from(migration.version())
+    let latest = |migrations: &[Migration]| {
+        migrations
+            .iter()
+            .map(|migration| i64::from(migration.version()))
+            .max()
+            .unwrap_or(0)
+    };
+    let (database, program) = (latest(&applied), latest(runner.get_migrations()));
+    Ok(OpenError::NewerSchema { database, program })
 }
 
 fn migration_error(error: &refinery::Error) -> OpenError {
     OpenError::Migration {
-        detail: error.to_string(),
+        detail: chain(error),
     }
 }
 

@@ -4,7 +4,24 @@ use crate::column::{columns, values};
 use crate::error::StoreError;
 use crate::tx::Tx;
 
+/// Present while an operator keeps the VPC service down.
+const VPC_SERVICE_DOWN: &str = "vpc-service-down";
+
 impl Tx<'_> {
+    /// Whether the VPC service answers; while it does not, nothing is created in a VPC.
+    pub fn vpc_service_is_up(&mut self) -> Result<bool, StoreError> {
+        Ok(self.setting(VPC_SERVICE_DOWN)?.is_none())
+    }
+
+    /// Brings the VPC service up, or takes it down.
+    pub fn set_vpc_service(&mut self, up: bool) -> Result<(), StoreError> {
+        if up {
+            self.delete_setting(VPC_SERVICE_DOWN).map(|_| ())
+        } else {
+            self.set_setting(VPC_SERVICE_DOWN, "yes")
+        }
+    }
+
     /// The value of a setting.
     pub fn setting(&mut self, name: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT * FROM settings WHERE name = $1";

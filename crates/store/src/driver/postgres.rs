@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Access, BoxedJob, Connection, Job, Rows, Verdict, batch};
 use crate::column::Value;
-use crate::error::{OpenError, StoreError};
+use crate::error::{OpenError, StoreError, chain};
 use crate::schema;
 use crate::seal::Sealer;
 
@@ -319,14 +319,6 @@ fn store_error(error: &postgres::Error) -> StoreError {
         _ if *code == SqlState::READ_ONLY_SQL_TRANSACTION => StoreError::Unavailable { detail },
         _ => StoreError::Statement { detail },
     }
-}
-
-/// The driver's message and its causes; it never quotes the URL.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
-    texts.dedup();
-    texts.join(": ")
 }
 
 fn closed() -> StoreError {
