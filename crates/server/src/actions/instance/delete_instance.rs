@@ -1,0 +1,79 @@
+//! DeleteInstance: gives an hourly-paid instance back.
+//!
+//! The instance is gone for its owner at once: the next query answers `NotFound`. Its engines are
+//! stopped, its data removed and its address released right after. Deleting it once more answers
+//! `NotFound`, like the vendor.
+
+use async_trait::async_trait;
+use ourkv_domain::ids::InstanceId;
+use ourkv_domain::instance::{ChargeType, Instance, Intent, Status};
+use ourkv_wire::{Fault, Params};
+use serde::Serialize;
+
+use super::{NoInstance, instance_id, visible};
+use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
+
+/// The action.
+pub struct DeleteInstance;
+
+/// The answer: nothing but the `RequestId`.
+#[derive(Debug, Serialize)]
+pub struct Response {}
+
+refusals! {
+    /// What it refuses.
+    pub enum Refusal {
+        /// It is not running.
+        WrongState = 403 "IncorrectDBInstanceState"
+            "Current DB instance state does not support this operation.",
+        /// It is paid for in advance: it ends by itself.
+        PrePaid = 400 "InvalidOrderCharge.NotSupport"
+            "The specified order charge type does not support this operation.",
+    }
+}
+
+#[async_trait]
+impl Endpoint for DeleteInstance {
+    const DESCRIPTOR: Descriptor = Descriptor {
+        name: "DeleteInstance",
+        summary: "Deletes an hourly-paid instance and its data.",
+        effect: Effect::Write,
+        parameters: &[Parameter::required("InstanceId", "The instance.")],
+        faults: &[NoInstance::FAULTS, Refusal::FAULTS],
+    };
+    type Request = InstanceId;
+    type Response = Response;
+
+    fn parse(params: &Params) -> Result<InstanceId, Fault> {
+        instance_id(params)
+    }
+
+    async fn run(ctx: &Ctx, id: InstanceId) -> Result<Response, Failure> {
+        let account = ctx.caller.account.clone();
+        ctx.write(move |tx| {
+            tx.lock_instance(&id)?;
+            let instance = visible(tx, &account, &id)?.ok_or(NoInstance::NotFound)?;
+            if instance.charge.kind() == ChargeType::PrePaid {
+                return Err(Refusal::PrePaid.into());
+            }
+            if !may_be_deleted(&instance) {
+                return Err(Refusal::WrongState.into());
+            }
+            tx.set_intent(&id, Intent::Delete)?;
+            Ok(())
+        })
+        .await?;
+        ctx.nudge();
+        Ok(Response {})
+    }
+}
+
+/// The service says `Normal` only. What broke, was stopped for arrears or can't come up must be
+/// possible to give back too: its owner has no other way to stop paying.
+fn may_be_deleted(instance: &Instance) -> bool {
+    match instance.status() {
+        Some(Status::Normal | Status::Unavailable | Status::Inactive) => true,
+        Some(Status::Creating) => instance.observed.phase.trouble().is_some(),
+        _ => false,
+    }
+}
