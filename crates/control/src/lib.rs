@@ -7,6 +7,7 @@
 
 pub mod dns;
 pub mod engine;
+pub mod failpoint;
 pub mod jobs;
 pub mod reconciler;
 pub mod substrate;

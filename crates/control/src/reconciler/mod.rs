@@ -1,1 +1,155 @@
-//! Placeholder.
+//! The reconciler: makes the instances of one node what they should be.
+//!
+//! It takes no hint. Woken by a nudge, by the death of an engine or by the clock, it rereads what
+//! should be from the store and what is from the substrate, and goes from there: [`load`],
+//! [`observe`], [`plan`], [`apply`], [`record`]. Every step can be cut off and done again. One
+//! pass at a time goes over an instance, many instances are gone over at once, and what one of
+//! them suffers (trouble, a hang, a panic) delays no other.
+//!
+//! It decides nothing about money or permission, and it never stops an engine that the store does
+//! not know: such are named in the log.
+
+mod apply;
+mod backoff;
+mod driver;
+mod forget;
+mod lane;
+mod load;
+mod observe;
+mod pass;
+mod plan;
+mod record;
+mod report;
+mod step;
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ourkv_domain::clock::Clock;
+use ourkv_domain::ids::NodeId;
+use ourkv_store::Store;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::backoff::Delays;
+pub use self::step::{Step, failpoint_names};
+use crate::substrate::Substrate;
+
+/// What the reconciler works with.
+pub struct Reconciler {
+    /// What should be.
+    pub store: Store,
+    /// What is.
+    pub substrate: Arc<dyn Substrate>,
+    /// When things were seen.
+    pub clock: Arc<dyn Clock>,
+    /// Whose instances these are; those of other nodes are left alone.
+    pub node: NodeId,
+    /// How patient and how parallel it is.
+    pub settings: Settings,
+}
+
+/// How patient and how parallel the reconciler is.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often every instance is looked at and logged into; spread over that time.
+    pub sweep: Duration,
+    /// Engines that are started at once: that is work for the processor.
+    pub starts: usize,
+    /// Instances that are gone over at once: that is mostly waiting.
+    pub passes: usize,
+    /// How long a troublesome instance is left alone.
+    pub delays: Delays,
+    /// How long one step may take.
+    pub step_limit: Duration,
+    /// How long the steps under way may take at the end.
+    pub grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            sweep: Duration::from_secs(10),
+            starts: processors + 1,
+            passes: 256,
+            delays: Delays::default(),
+            step_limit: Duration::from_mins(2),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A running reconciler. Clones are of the same one; it ends with the last of them.
+#[derive(Clone)]
+pub struct Handle {
+    nudge: Arc<Notify>,
+    settle: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Reconciler {
+    /// Starts it: adopts what runs, and then keeps things as they should be.
+    pub fn spawn(self) -> Handle {
+        let nudge = Arc::new(Notify::new());
+        let (settle, waiters) = mpsc::unbounded_channel();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let world = Arc::new(World {
+            starts: Semaphore::new(self.settings.starts.max(1)),
+            passes: Semaphore::new(self.settings.passes.max(1)),
+            store: self.store,
+            substrate: self.substrate,
+            clock: self.clock,
+            node: self.node,
+            settings: self.settings,
+            stop: stop.clone(),
+        });
+        tasks.spawn(driver::drive(world, Arc::clone(&nudge), waiters));
+        tasks.close();
+        Handle {
+            nudge,
+            settle,
+            stop,
+            tasks,
+        }
+    }
+}
+
+impl Handle {
+    /// Says that what should be has changed. Costs nothing; many at once count as one.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Waits until every instance is what it should be and nothing is under way. Waits for ever
+    /// where an instance can't become so.
+    pub async fn settle(&self) {
+        let (settled, waiter) = oneshot::channel();
+        if self.settle.send(settled).is_ok() {
+            // A reconciler that ended will change nothing any more: that is settled, too.
+            let _ = waiter.await;
+        }
+    }
+
+    /// Ends it: begins nothing more, waits a while for the steps under way, and leaves every
+    /// engine as it is.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+/// What every pass shares.
+struct World {
+    store: Store,
+    substrate: Arc<dyn Substrate>,
+    clock: Arc<dyn Clock>,
+    node: NodeId,
+    settings: Settings,
+    starts: Semaphore,
+    passes: Semaphore,
+    stop: CancellationToken,
+}

@@ -1,1 +1,260 @@
-//! Placeholder.
+//! A substrate in memory: instant, and as troublesome as a test wants it.
+//!
+//! It keeps the rules of the trait strictly: what a real place would refuse (starting what was
+//! not prepared, removing what runs) is refused here too. No engine stands behind it, so nothing
+//! answers at the addresses.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ourkv_domain::ids::InstanceId;
+use tokio::sync::broadcast;
+
+use super::{Health, Member, Seen, Stop, Substrate, Trouble, Unit};
+
+/// Deaths that a slow listener may fall behind by.
+const DEATHS_KEPT: usize = 4096;
+
+/// A method of the substrate, to count it or to break it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// [`Substrate::observe`]
+    Observe,
+    /// [`Substrate::prepare`]
+    Prepare,
+    /// [`Substrate::start`]
+    Start,
+    /// [`Substrate::link`]
+    Link,
+    /// [`Substrate::login`]
+    Login,
+    /// [`Substrate::stop`]
+    Stop,
+    /// [`Substrate::remove`]
+    Remove,
+}
+
+/// What a broken call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails.
+    Fail,
+    /// It panics.
+    Panic,
+    /// It never returns.
+    Hang,
+}
+
+/// Engines that exist by being said to.
+#[derive(Debug)]
+pub struct Fake {
+    state: Mutex<State>,
+    deaths: broadcast::Sender<InstanceId>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    seen: HashMap<InstanceId, Seen>,
+    faults: Vec<Injected>,
+    delays: HashMap<Call, Duration>,
+    counts: HashMap<Call, u64>,
+}
+
+#[derive(Debug)]
+struct Injected {
+    call: Call,
+    id: Option<InstanceId>,
+    fault: Fault,
+    times: u32,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            deaths: broadcast::channel(DEATHS_KEPT).0,
+        }
+    }
+}
+
+impl Fake {
+    /// Breaks the next `times` of a call: of one instance, or of whichever comes first.
+    pub fn inject(&self, call: Call, id: Option<&InstanceId>, fault: Fault, times: u32) {
+        self.state().faults.push(Injected {
+            call,
+            id: id.cloned(),
+            fault,
+            times,
+        });
+    }
+
+    /// Lifts every fault that was injected.
+    pub fn heal(&self) {
+        self.state().faults.clear();
+    }
+
+    /// Makes a call take its time.
+    pub fn delay(&self, call: Call, by: Duration) {
+        self.state().delays.insert(call, by);
+    }
+
+    /// An engine dies on its own; says whether it ran.
+    pub fn kill(&self, id: &InstanceId, member: Member) -> bool {
+        let died = self
+            .state()
+            .seen
+            .get_mut(id)
+            .is_some_and(|seen| seen.running.remove(&member).is_some());
+        if died {
+            self.report(id);
+        }
+        died
+    }
+
+    /// How often a method was called.
+    pub fn count(&self, call: Call) -> u64 {
+        self.state().counts.get(&call).copied().unwrap_or(0)
+    }
+
+    /// What there is of an instance.
+    pub fn seen(&self, id: &InstanceId) -> Seen {
+        self.state().seen.get(id).cloned().unwrap_or_default()
+    }
+
+    async fn enter(&self, call: Call, id: &InstanceId) -> Result<(), Trouble> {
+        let (fault, delay) = {
+            let mut state = self.state();
+            *state.counts.entry(call).or_default() += 1;
+            (state.fault(call, id), state.delays.get(&call).copied())
+        };
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
+        match fault {
+            None => Ok(()),
+            Some(Fault::Fail) => Err(Trouble::Unexpected {
+                doing: "pretending",
+                answer: "as injected".into(),
+            }),
+            Some(Fault::Panic) => panic!("injected into {call:?} of {id}"),
+            Some(Fault::Hang) => std::future::pending().await,
+        }
+    }
+
+    fn report(&self, id: &InstanceId) {
+        // Nobody listening is nobody to tell.
+        let _ = self.deaths.send(id.clone());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn fault(&mut self, call: Call, id: &InstanceId) -> Option<Fault> {
+        let meant = |fault: &Injected| {
+            fault.call == call && fault.id.as_ref().is_none_or(|meant| meant == id)
+        };
+        let at = self.faults.iter().position(meant)?;
+        let injected = &mut self.faults[at];
+        let fault = injected.fault;
+        injected.times = injected.times.saturating_sub(1);
+        if injected.times == 0 {
+            self.faults.remove(at);
+        }
+        Some(fault)
+    }
+
+    fn running(&self, id: &InstanceId) -> BTreeMap<Member, Health> {
+        self.seen
+            .get(id)
+            .map(|seen| seen.running.clone())
+            .unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Substrate for Fake {
+    async fn observe(&self, unit: &Unit) -> Result<Seen, Trouble> {
+        self.enter(Call::Observe, &unit.id).await?;
+        Ok(self.seen(&unit.id))
+    }
+
+    async fn prepare(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::Prepare, &unit.id).await?;
+        self.state()
+            .seen
+            .entry(unit.id.clone())
+            .or_default()
+            .prepared = true;
+        Ok(())
+    }
+
+    async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.enter(Call::Start, &unit.id).await?;
+        match self.state().seen.get_mut(&unit.id) {
+            Some(seen) if seen.prepared => {
+                seen.running.entry(member).or_insert(Health::Answering);
+                Ok(())
+            }
+            _ => Err(refused("starting", "not prepared")),
+        }
+    }
+
+    async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::Link, &unit.id).await?;
+        let mut state = self.state();
+        match state.seen.get_mut(&unit.id).map(|seen| &mut seen.running) {
+            Some(running) if running.len() == 2 => {
+                running.insert(Member::Second, Health::Linked);
+                Ok(())
+            }
+            _ => Err(refused("linking", "not a running pair")),
+        }
+    }
+
+    async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::Login, &unit.id).await?;
+        if self.state().running(&unit.id).contains_key(&Member::First) {
+            Ok(())
+        } else {
+            Err(refused("logging in", "nobody there"))
+        }
+    }
+
+    async fn stop(&self, unit: &Unit, member: Member, _stop: Stop) -> Result<(), Trouble> {
+        self.enter(Call::Stop, &unit.id).await?;
+        self.kill(&unit.id, member);
+        Ok(())
+    }
+
+    async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::Remove, &unit.id).await?;
+        let mut state = self.state();
+        if !state.running(&unit.id).is_empty() {
+            return Err(refused("removing", "it runs"));
+        }
+        state.seen.remove(&unit.id);
+        Ok(())
+    }
+
+    async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {
+        let mut ids: Vec<_> = self.state().seen.keys().cloned().collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn deaths(&self) -> broadcast::Receiver<InstanceId> {
+        self.deaths.subscribe()
+    }
+}
+
+fn refused(doing: &'static str, answer: &str) -> Trouble {
+    Trouble::Unexpected {
+        doing,
+        answer: answer.into(),
+    }
+}

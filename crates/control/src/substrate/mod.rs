@@ -4,6 +4,8 @@
 //! idempotent: done twice, it leaves what it leaves when done once. None of them decides
 //! anything; that is the reconciler's `plan`.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
 pub mod fake;
 pub mod local;
 mod trouble;

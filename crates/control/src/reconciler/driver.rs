@@ -1,0 +1,310 @@
+//! The loop that decides which instance is gone over when. It does no work itself: every look
+//! into the store and every pass is a task of its own, so nothing that hangs can hold it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ourkv_domain::ids::{InstanceId, NodeId};
+use ourkv_store::{StoreError, Tx};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::World;
+use super::lane::{Cause, Lane, Next};
+use super::pass::pass;
+use super::report::Report;
+
+/// After a failed look into the store, the next one comes that much later.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+
+type Waiter = oneshot::Sender<()>;
+
+/// What a task came back with.
+enum Done {
+    Went(Report),
+    /// Instances that are not what they should be, with their generations.
+    Unsettled(Result<Vec<(InstanceId, i64)>, StoreError>),
+    /// All instances of this node, and over which time to go over them.
+    Listed(Result<Vec<InstanceId>, StoreError>, Duration),
+}
+
+struct Driver {
+    world: Arc<World>,
+    lanes: HashMap<InstanceId, Lane>,
+    agenda: BTreeSet<(Instant, Cause, InstanceId)>,
+    tasks: JoinSet<Done>,
+    looking: bool,
+    look_again: bool,
+    /// All instances are about to be gone over at once.
+    adopting: bool,
+    waiters: Vec<Waiter>,
+}
+
+/// Runs until told to stop.
+pub(super) async fn drive(
+    world: Arc<World>,
+    nudge: Arc<Notify>,
+    mut waiters: mpsc::UnboundedReceiver<Waiter>,
+) {
+    let mut deaths = world.substrate.deaths();
+    let sweep = world.settings.sweep;
+    let mut sweeps = tokio::time::interval_at(Instant::now() + sweep, sweep);
+    let stop = world.stop.clone();
+    let mut driver = Driver::new(world);
+    driver.list(Duration::ZERO);
+    driver.look();
+    loop {
+        let next = driver.agenda.first().map(|(at, ..)| *at);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            () = nudge.notified() => driver.look(),
+            Some(done) = driver.tasks.join_next() => driver.done(done),
+            death = deaths.recv() => match death {
+                Ok(id) => driver.died(id),
+                Err(RecvError::Lagged(_)) => driver.list(Duration::ZERO),
+                Err(RecvError::Closed) => break,
+            },
+            waiter = waiters.recv() => match waiter {
+                Some(waiter) => driver.wait(waiter),
+                None => break,
+            },
+            () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                driver.due();
+            }
+            _ = sweeps.tick() => driver.list(sweep),
+        }
+    }
+    driver.finish().await;
+}
+
+impl Driver {
+    fn new(world: Arc<World>) -> Self {
+        Self {
+            world,
+            lanes: HashMap::new(),
+            agenda: BTreeSet::new(),
+            tasks: JoinSet::new(),
+            looking: false,
+            look_again: false,
+            adopting: false,
+            waiters: Vec::new(),
+        }
+    }
+
+    /// Asks the store what is not what it should be; one question at a time.
+    fn look(&mut self) {
+        if std::mem::replace(&mut self.looking, true) {
+            self.look_again = true;
+            return;
+        }
+        self.ask(Duration::ZERO);
+    }
+
+    fn ask(&mut self, after: Duration) {
+        let world = Arc::clone(&self.world);
+        self.tasks.spawn(async move {
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
+            let node = world.node.clone();
+            Done::Unsettled(world.store.read(move |tx| unsettled(tx, &node)).await)
+        });
+    }
+
+    /// Asks the store for all instances, to go over them within the given time.
+    fn list(&mut self, within: Duration) {
+        self.adopting |= within.is_zero();
+        let world = Arc::clone(&self.world);
+        self.tasks.spawn(async move {
+            let node = world.node.clone();
+            let listed = world
+                .store
+                .read(move |tx| tx.instance_ids_of_node(&node))
+                .await;
+            if let (Ok(known), true) = (&listed, within.is_zero()) {
+                name_strays(&world, known).await;
+            }
+            Done::Listed(listed, within)
+        });
+    }
+
+    fn wait(&mut self, waiter: Waiter) {
+        self.waiters.push(waiter);
+        self.look();
+    }
+
+    fn died(&mut self, id: InstanceId) {
+        let delays = self.world.settings.delays;
+        self.lanes
+            .entry(id.clone())
+            .or_default()
+            .died(Instant::now(), &delays);
+        self.wake(id, Cause::Death);
+    }
+
+    /// Begins what is on the agenda for now.
+    fn due(&mut self) {
+        let now = Instant::now();
+        while self.agenda.first().is_some_and(|(at, ..)| *at <= now) {
+            if let Some((_, cause, id)) = self.agenda.pop_first() {
+                self.wake(id, cause);
+            }
+        }
+    }
+
+    fn wake(&mut self, id: InstanceId, cause: Cause) {
+        let Some(leave) = self
+            .lanes
+            .entry(id.clone())
+            .or_default()
+            .begin(cause, Instant::now())
+        else {
+            return;
+        };
+        let world = Arc::clone(&self.world);
+        self.tasks.spawn(async move {
+            let _permit = world.passes.acquire().await;
+            Done::Went(pass(&world, id, leave).await)
+        });
+    }
+
+    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Went(report)) => self.went(&report),
+            Ok(Done::Unsettled(answer)) => self.looked(answer),
+            Ok(Done::Listed(answer, within)) => self.listed(answer, within),
+            // Passes catch their own panics; what is left are the two questions to the store.
+            Err(error) => {
+                tracing::error!(%error, "a task of the reconciler ended");
+                self.looking = false;
+            }
+        }
+    }
+
+    fn went(&mut self, report: &Report) {
+        report.publish();
+        let (now, delays) = (Instant::now(), self.world.settings.delays);
+        let lane = self.lanes.entry(report.id.clone()).or_default();
+        let answered = lane.answering;
+        let next = lane.ended(report, now, &delays);
+        count_answering(answered, lane.answering && next != Next::Drop);
+        match next {
+            Next::Rest => {}
+            Next::Again(cause) => self.wake(report.id.clone(), cause),
+            Next::Later(at) => {
+                self.agenda.insert((at, Cause::Retry, report.id.clone()));
+            }
+            Next::Drop => {
+                self.lanes.remove(&report.id);
+            }
+        }
+        self.settle();
+    }
+
+    /// Looks whether those who wait for calm can be told, where it seems so.
+    fn settle(&mut self) {
+        if !self.waiters.is_empty() && self.is_idle() {
+            self.look();
+        }
+    }
+
+    fn looked(&mut self, answer: Result<Vec<(InstanceId, i64)>, StoreError>) {
+        match answer {
+            Ok(unsettled) => {
+                self.looking = false;
+                for (id, generation) in unsettled {
+                    if self.lanes.entry(id.clone()).or_default().wanted(generation) {
+                        self.wake(id, Cause::Changed);
+                    }
+                }
+                if std::mem::take(&mut self.look_again) {
+                    self.look();
+                } else if self.is_idle() {
+                    for waiter in self.waiters.drain(..) {
+                        // Whoever stopped waiting need not be told.
+                        let _ = waiter.send(());
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store can't be asked for changes");
+                self.ask(STORE_RETRY);
+            }
+        }
+    }
+
+    fn listed(&mut self, answer: Result<Vec<InstanceId>, StoreError>, within: Duration) {
+        if within.is_zero() {
+            self.adopting = false;
+        }
+        let ids = match answer {
+            Ok(ids) => ids,
+            Err(error) => {
+                tracing::warn!(%error, "the store can't be asked for the instances");
+                return;
+            }
+        };
+        let now = Instant::now();
+        let share = within / u32::try_from(ids.len().max(1)).unwrap_or(u32::MAX);
+        for (turn, id) in (0_u32..).zip(ids) {
+            self.agenda.insert((now + share * turn, Cause::Sweep, id));
+        }
+        self.due();
+        self.settle();
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.adopting && !self.lanes.values().any(Lane::is_busy)
+    }
+
+    /// Gives what is under way some time to end; what takes longer is dropped, and the next
+    /// process finds it as it is.
+    async fn finish(mut self) {
+        self.world.stop.cancel();
+        let drained = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.world.settings.grace, drained)
+            .await
+            .is_err()
+        {
+            tracing::warn!("steps under way were left unfinished");
+        }
+    }
+}
+
+/// The instances that are not what they should be, and which generation they are in.
+fn unsettled(tx: &mut Tx<'_>, node: &NodeId) -> Result<Vec<(InstanceId, i64)>, StoreError> {
+    let mut found = Vec::new();
+    for id in tx.unsettled(node)? {
+        if let Some(instance) = tx.instance(&id)? {
+            found.push((id, instance.generation));
+        }
+    }
+    Ok(found)
+}
+
+/// Names what the substrate holds and the store does not know. It is never touched: a store that
+/// was restored from an earlier copy must not cost anyone an engine.
+async fn name_strays(world: &World, known: &[InstanceId]) {
+    match world.substrate.inventory().await {
+        Ok(held) => {
+            let known: HashSet<_> = known.iter().collect();
+            for id in held.iter().filter(|id| !known.contains(id)) {
+                tracing::warn!(instance.id = %id, "something runs or is kept that is not known");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "what is kept here can't be listed"),
+    }
+}
+
+fn count_answering(before: bool, after: bool) {
+    let gauge = metrics::gauge!("ourkv_instances_answering");
+    match (before, after) {
+        (false, true) => gauge.increment(1.0),
+        (true, false) => gauge.decrement(1.0),
+        _ => {}
+    }
+}

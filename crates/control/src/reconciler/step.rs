@@ -1,0 +1,138 @@
+//! The steps of the reconciler, each with a failpoint before and after it.
+//!
+//! [`Step::run`] is the only way to perform one, so a step without failpoints can't be written.
+
+use std::future::Future;
+
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::failpoint;
+use crate::substrate::{Member, Stop, Trouble};
+
+macro_rules! steps {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        /// One thing that is done about an instance.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+        pub enum Step {
+            $($(#[$doc])* #[strum(serialize = $text)] $name,)+
+        }
+
+        impl Step {
+            /// The names of its failpoints: before it and after it.
+            pub fn failpoints(self) -> [&'static str; 2] {
+                match self {
+                    $(Self::$name => [concat!($text, ".before"), concat!($text, ".after")],)+
+                }
+            }
+        }
+    };
+}
+
+steps! {
+    /// Makes the place for its data.
+    Prepare = "prepare",
+    /// Starts the first engine.
+    StartFirst = "start_first",
+    /// Starts the second engine.
+    StartSecond = "start_second",
+    /// Waits until the second engine follows the first.
+    Link = "link",
+    /// Logs in as the tenant would.
+    Login = "login",
+    /// Remembers that the login worked.
+    RecordNormal = "record_normal",
+    /// Remembers what is wrong with it.
+    RecordTrouble = "record_trouble",
+    /// Lets the first engine write its data and stops it.
+    StopFirst = "stop_first",
+    /// Lets the second engine write its data and stops it.
+    StopSecond = "stop_second",
+    /// Remembers that nothing of it runs.
+    RecordInactive = "record_inactive",
+    /// Stops the first engine for good.
+    DiscardFirst = "discard_first",
+    /// Stops the second engine for good.
+    DiscardSecond = "discard_second",
+    /// Removes what is kept of it.
+    Remove = "remove",
+    /// Forgets it and gives back its address, its share of the zone and its meter.
+    Forget = "forget",
+}
+
+impl Step {
+    /// The step that starts a member.
+    pub fn start(member: Member) -> Self {
+        match member {
+            Member::First => Self::StartFirst,
+            Member::Second => Self::StartSecond,
+        }
+    }
+
+    /// The step that stops a member.
+    pub fn stop(member: Member, how: Stop) -> Self {
+        match (member, how) {
+            (Member::First, Stop::Keep) => Self::StopFirst,
+            (Member::Second, Stop::Keep) => Self::StopSecond,
+            (Member::First, Stop::Discard) => Self::DiscardFirst,
+            (Member::Second, Stop::Discard) => Self::DiscardSecond,
+        }
+    }
+
+    /// Its name in logs, metrics and failpoints.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// Performs the step between its two failpoints.
+    pub async fn run<T, E: From<Trouble>>(
+        self,
+        work: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        let [before, after] = self.failpoints();
+        failpoint::pass(before).await?;
+        let done = work.await?;
+        failpoint::pass(after).await?;
+        Ok(done)
+    }
+}
+
+/// The names of all failpoints, for a test that walks them.
+pub fn failpoint_names() -> Vec<&'static str> {
+    Step::VARIANTS
+        .iter()
+        .flat_map(|step| step.failpoints())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_step_has_two_failpoints_of_its_own() {
+        let names = failpoint_names();
+        let distinct: HashSet<_> = names.iter().collect();
+        assert_eq!(names.len(), 2 * Step::VARIANTS.len());
+        assert_eq!(distinct.len(), names.len());
+        for step in Step::VARIANTS {
+            assert_eq!(step.failpoints()[0], format!("{}.before", step.name()));
+        }
+    }
+
+    #[tokio::test]
+    async fn gives_back_what_the_work_gave() {
+        let done: Result<i32, Trouble> = Step::Login.run(async { Ok(7) }).await;
+        assert_eq!(done.unwrap(), 7);
+        let failed: Result<(), Trouble> = Step::Login
+            .run(async {
+                Err(Trouble::Silent {
+                    doing: "x",
+                    seconds: 1,
+                })
+            })
+            .await;
+        assert!(matches!(failed, Err(Trouble::Silent { .. })));
+    }
+}

@@ -1,0 +1,155 @@
+//! The rules that every substrate keeps, as checks that panic where one is broken.
+//!
+//! Each check wants an instance that nothing is kept of, and leaves nothing of it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::{Health, Member, Seen, Stop, Substrate, Unit};
+
+/// How long a check waits for what a substrate reports on its own.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// All checks that need no help, one after the other, with the same unit.
+pub async fn holds(substrate: &dyn Substrate, unit: &Unit) {
+    an_unknown_instance_is_absent(substrate, unit).await;
+    each_effect_done_twice_is_done_once(substrate, unit).await;
+    stopped_engines_are_gone_and_their_place_is_kept(substrate, unit).await;
+    a_removed_instance_leaves_nothing(substrate, unit).await;
+    undoing_what_never_was_is_fine(substrate, unit).await;
+}
+
+/// Nothing is seen of an instance that nothing was done about.
+pub async fn an_unknown_instance_is_absent(substrate: &dyn Substrate, unit: &Unit) {
+    assert_eq!(
+        substrate.observe(unit).await.expect("observe"),
+        Seen::default()
+    );
+    assert!(!kept(substrate, unit).await);
+}
+
+/// Prepare, start, link and login, each twice, end in an instance that answers.
+pub async fn each_effect_done_twice_is_done_once(substrate: &dyn Substrate, unit: &Unit) {
+    bring_up(substrate, unit).await;
+    let seen = substrate.observe(unit).await.expect("observe");
+    bring_up(substrate, unit).await;
+    assert_eq!(substrate.observe(unit).await.expect("observe again"), seen);
+    assert!(kept(substrate, unit).await);
+    take_down(substrate, unit).await;
+}
+
+/// After a stop nothing runs, and the instance can be started again where it was.
+pub async fn stopped_engines_are_gone_and_their_place_is_kept(
+    substrate: &dyn Substrate,
+    unit: &Unit,
+) {
+    bring_up(substrate, unit).await;
+    for member in unit.members() {
+        substrate
+            .stop(unit, *member, Stop::Keep)
+            .await
+            .expect("stop");
+        substrate
+            .stop(unit, *member, Stop::Keep)
+            .await
+            .expect("stop again");
+    }
+    let seen = substrate.observe(unit).await.expect("observe");
+    assert_eq!(
+        seen,
+        Seen {
+            prepared: true,
+            ..Seen::default()
+        }
+    );
+    assert!(
+        substrate.login(unit).await.is_err(),
+        "a stopped instance let somebody in"
+    );
+    bring_up(substrate, unit).await;
+    take_down(substrate, unit).await;
+}
+
+/// After a removal there is nothing left to see or to list.
+pub async fn a_removed_instance_leaves_nothing(substrate: &dyn Substrate, unit: &Unit) {
+    bring_up(substrate, unit).await;
+    take_down(substrate, unit).await;
+    an_unknown_instance_is_absent(substrate, unit).await;
+}
+
+/// Stopping and removing succeed where there is nothing.
+pub async fn undoing_what_never_was_is_fine(substrate: &dyn Substrate, unit: &Unit) {
+    take_down(substrate, unit).await;
+    an_unknown_instance_is_absent(substrate, unit).await;
+}
+
+/// An engine that ends without being told to is reported, is seen to be gone, and can be started
+/// again. `kill` ends the first engine of the unit.
+pub async fn a_death_is_reported<K, F>(substrate: &dyn Substrate, unit: &Unit, kill: K)
+where
+    K: FnOnce() -> F,
+    F: Future<Output = ()>,
+{
+    bring_up(substrate, unit).await;
+    let mut deaths = substrate.deaths();
+    kill().await;
+    let died = tokio::time::timeout(PATIENCE, deaths.recv()).await;
+    assert_eq!(
+        died.expect("no death was reported").expect("deaths ended"),
+        unit.id
+    );
+    let seen = substrate.observe(unit).await.expect("observe");
+    assert!(
+        !seen.running.contains_key(&Member::First),
+        "the dead are seen to run"
+    );
+    bring_up(substrate, unit).await;
+    take_down(substrate, unit).await;
+}
+
+async fn bring_up(substrate: &dyn Substrate, unit: &Unit) {
+    for _ in 0..2 {
+        substrate.prepare(unit).await.expect("prepare");
+    }
+    for member in unit.members().iter().chain(unit.members()) {
+        substrate.start(unit, *member).await.expect("start");
+    }
+    if unit.members().contains(&Member::Second) {
+        for _ in 0..2 {
+            substrate.link(unit).await.expect("link");
+        }
+    }
+    for _ in 0..2 {
+        substrate.login(unit).await.expect("login");
+    }
+    let seen = substrate.observe(unit).await.expect("observe");
+    assert!(seen.prepared);
+    assert_eq!(
+        seen.running.keys().copied().collect::<Vec<_>>(),
+        unit.members()
+    );
+    assert_eq!(seen.running[&Member::First], Health::Answering);
+    if let Some(second) = seen.running.get(&Member::Second) {
+        assert_eq!(*second, Health::Linked);
+    }
+}
+
+async fn take_down(substrate: &dyn Substrate, unit: &Unit) {
+    for member in unit.members().iter().chain(unit.members()) {
+        substrate
+            .stop(unit, *member, Stop::Discard)
+            .await
+            .expect("discard");
+    }
+    for _ in 0..2 {
+        substrate.remove(unit).await.expect("remove");
+    }
+}
+
+async fn kept(substrate: &dyn Substrate, unit: &Unit) -> bool {
+    substrate
+        .inventory()
+        .await
+        .expect("inventory")
+        .contains(&unit.id)
+}

@@ -1,0 +1,8 @@
+//! The control plane's parts together, over a real SQLite store and the fake substrate.
+
+#![expect(clippy::unwrap_used, reason = "what can't be set up fails the test")]
+
+mod common;
+mod jobs;
+mod reconciler;
+mod substrate_contract;
