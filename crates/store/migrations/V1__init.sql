@@ -125,6 +125,10 @@ CREATE TABLE instances (
 );
 CREATE INDEX instances_owner ON instances (account, region, created_at);
 CREATE INDEX instances_node ON instances (node);
+CREATE INDEX instances_unsettled ON instances (node) WHERE
+    (observed_generation < generation OR intent = 'Delete'
+     OR (intent = 'Run' AND phase <> 'Normal')
+     OR (intent = 'Stop' AND phase <> 'Inactive'));
 CREATE INDEX instances_end ON instances (charge_end);
 CREATE INDEX instances_vpc ON instances (vpc);
 CREATE INDEX instances_vswitch ON instances (vswitch);

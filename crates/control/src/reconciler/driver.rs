@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ourkv_domain::ids::{InstanceId, NodeId};
-use ourkv_store::{StoreError, Tx};
+use ourkv_domain::ids::InstanceId;
+use ourkv_store::StoreError;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -111,7 +111,7 @@ impl Driver {
                 tokio::time::sleep(after).await;
             }
             let node = world.node.clone();
-            Done::Unsettled(world.store.read(move |tx| unsettled(tx, &node)).await)
+            Done::Unsettled(world.store.read(move |tx| tx.unsettled(&node)).await)
         });
     }
 
@@ -273,17 +273,6 @@ impl Driver {
             tracing::warn!("steps under way were left unfinished");
         }
     }
-}
-
-/// The instances that are not what they should be, and which generation they are in.
-fn unsettled(tx: &mut Tx<'_>, node: &NodeId) -> Result<Vec<(InstanceId, i64)>, StoreError> {
-    let mut found = Vec::new();
-    for id in tx.unsettled(node)? {
-        if let Some(instance) = tx.instance(&id)? {
-            found.push((id, instance.generation));
-        }
-    }
-    Ok(found)
 }
 
 /// Names what the substrate holds and the store does not know. It is never touched: a store that

@@ -217,7 +217,13 @@ fn knows_who_is_unsettled(database: &Database) {
     let unsettled = database.read(|tx| tx.unsettled(&node()));
     assert_eq!(
         unsettled,
-        ["r-behind", "r-creating", "r-deleting", "r-stopping"].map(id)
+        [
+            ("r-behind", 3),
+            ("r-creating", 1),
+            ("r-deleting", 2),
+            ("r-stopping", 2)
+        ]
+        .map(|(name, generation)| (id(name), generation))
     );
     assert_eq!(
         database.read(|tx| tx.unsettled(&"node-b".parse().unwrap())),
