@@ -43,7 +43,7 @@ enum Driver {
 }
 
 impl Store {
-    /// Opens a database and brings its schema up to date; a missing file is made, 0600.
+    /// Opens a database and brings its schema up to date; a missing file is made, 0600. Blocking.
     pub fn open(location: &Location, sealer: Sealer) -> Result<Self, OpenError> {
         let driver = match location {
             Location::Sqlite(path) => {
