@@ -1,1 +1,211 @@
-//! Placeholder.
+//! Engines as processes of this machine.
+//!
+//! Guarantees: an engine is a process of its own that outlives the control plane; one directory
+//! has one engine at most; a process is adopted, spoken to or signalled only after proof that it
+//! is the instance's own; an operation that began runs to its end, also when its caller went
+//! away. An instance's secrets reach an engine by standard input, or stand in its login database.
+//!
+//! It does not decide anything, and knows no store: what it needs to know is in the [`Unit`] and
+//! in the directories of [`layout`].
+
+mod address;
+mod adopt;
+mod answer;
+mod layout;
+mod log;
+mod manifest;
+mod member;
+mod process;
+mod start;
+mod stop;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use ourkv_domain::ids::InstanceId;
+use tokio::sync::broadcast;
+
+use self::layout::Layout;
+use self::member::{Place, Running, Slot};
+use super::{Health, Member, Seen, Stop, Substrate, Trouble, Unit};
+use crate::engine::{Engines, Kind};
+
+/// Deaths that a slow listener may lag behind before it has to look at everything.
+const DEATHS_KEPT: usize = 1024;
+
+/// Runs engines as processes of this machine.
+#[derive(Debug, Clone)]
+pub struct Local(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    layout: Layout,
+    engines: Engines,
+    /// One lock for each engine, and what is known of it. An entry goes when the instance does.
+    slots: Mutex<HashMap<(InstanceId, Member), Slot>>,
+    deaths: broadcast::Sender<InstanceId>,
+}
+
+impl Local {
+    /// Runs these engines in `DIR/engines`, which is made if it is missing.
+    pub fn new(data_dir: &Path, engines: Engines) -> Result<Self, Trouble> {
+        let layout = Layout::below(data_dir).map_err(machine("making the directory of engines"))?;
+        let (deaths, _) = broadcast::channel(DEATHS_KEPT);
+        Ok(Self(Arc::new(Inner {
+            layout,
+            engines,
+            slots: Mutex::default(),
+            deaths,
+        })))
+    }
+
+    /// The engines that it runs instances on.
+    pub fn engines(&self) -> &Engines {
+        &self.0.engines
+    }
+}
+
+#[async_trait]
+impl Substrate for Local {
+    async fn observe(&self, unit: &Unit) -> Result<Seen, Trouble> {
+        let prepared = self.0.layout.instance(unit).exists();
+        let mut seen = Seen {
+            prepared,
+            ..Seen::default()
+        };
+        if prepared {
+            for &member in unit.members() {
+                if let Some(health) = self.0.health(unit, member).await? {
+                    seen.running.insert(member, health);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    async fn prepare(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0
+            .layout
+            .prepare(unit)
+            .map_err(machine("making the instance's directory"))
+    }
+
+    async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        to_its_end(async move { inner.start(&unit, member).await }).await
+    }
+
+    async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
+        match unit.members().contains(&Member::Second) {
+            true => self.0.link(unit).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.login(unit).await
+    }
+
+    async fn stop(&self, unit: &Unit, member: Member, stop: Stop) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        to_its_end(async move { inner.stop(&unit, member, stop).await }).await
+    }
+
+    async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        to_its_end(async move { inner.remove(&unit).await }).await
+    }
+
+    async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {
+        self.0
+            .layout
+            .inventory()
+            .map_err(machine("listing the directories of instances"))
+    }
+
+    fn deaths(&self) -> broadcast::Receiver<InstanceId> {
+        self.0.deaths.subscribe()
+    }
+}
+
+impl Inner {
+    fn slot(&self, unit: &Unit, member: Member) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry((unit.id.clone(), member)).or_default())
+    }
+
+    fn place(&self, unit: &Unit, member: Member) -> Place {
+        Place {
+            directory: self.layout.member(unit, member),
+            nonce: unit.nonce.clone(),
+        }
+    }
+
+    async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
+        for &member in unit.members() {
+            let slot = self.slot(unit, member);
+            let mut slot = slot.lock().await;
+            if self.running(&mut slot, unit, member).await?.is_some() {
+                let answer = "an engine still runs".into();
+                return Err(Trouble::Unexpected {
+                    doing: "removing the instance",
+                    answer,
+                });
+            }
+        }
+        let (layout, unit) = (self.layout.clone(), unit.clone());
+        blocking(move || {
+            layout
+                .remove(&unit)
+                .map_err(machine("removing the instance's directory"))?;
+            Ok(unit)
+        })
+        .await
+        .map(|unit| {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            unit.members().iter().for_each(|member| {
+                slots.remove(&(unit.id.clone(), *member));
+            });
+        })
+    }
+
+    /// Tells of the end of an engine that is missed, once it is over.
+    fn watch(&self, unit: &Unit, running: &Running) {
+        let (process, id) = (Arc::clone(&running.process), unit.id.clone());
+        let deaths = self.deaths.clone();
+        tokio::spawn(async move {
+            process.ended().await;
+            process.reap();
+            if process.is_missed() {
+                tracing::warn!(instance = %id, pid = process.pid(), "an engine ended");
+                // Nobody may be listening.
+                let _ = deaths.send(id);
+            }
+        });
+    }
+}
+
+/// Runs an operation apart from its caller, so that it is never left half done.
+async fn to_its_end(
+    operation: impl Future<Output = Result<(), Trouble>> + Send + 'static,
+) -> Result<(), Trouble> {
+    finished(tokio::spawn(operation).await)
+}
+
+/// Runs what blocks on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
+    finished(tokio::task::spawn_blocking(work).await)
+}
+
+fn finished<T>(joined: Result<Result<T, Trouble>, tokio::task::JoinError>) -> Result<T, Trouble> {
+    let ended = |error| machine("running an operation to its end")(std::io::Error::other(error));
+    joined.map_err(ended)?
+}
+
+fn machine(doing: &'static str) -> impl Fn(std::io::Error) -> Trouble {
+    move |source| Trouble::Machine { doing, source }
+}

@@ -1,0 +1,213 @@
+//! Users and what they may run, on engines that have users (6.0 and later).
+//!
+//! Guarantees: nobody gets in without a password; a tenant has what a class of harmless commands
+//! contains and nothing that a later engine adds outside of them; ourkv's own two users have
+//! random secrets, and passwords stand here only as SHA-256.
+//!
+//! What a tenant may not run is section 5 of the vendor's command list: persistence, replication,
+//! CONFIG, MODULE, DEBUG, ACL, CLUSTER, and what could cut ourkv or the replica off
+//! (`CLIENT KILL`, `CLIENT PAUSE`). MONITOR is allowed: from 6.0 on it shows neither admin
+//! commands nor passwords (tried on 6.0.9, 6.2.14 and 7.0.15).
+
+use std::fmt::Write as _;
+
+use ourkv_domain::secret::Secret;
+use sha2::{Digest, Sha256};
+
+use super::launch::is_plain_word;
+use super::{Binary, Unwritable};
+use crate::substrate::Unit;
+
+/// The user of ourkv's own admin connections.
+pub const ADMIN: &str = "cp_admin";
+/// The user of the replication link.
+pub const REPLICATION: &str = "cp_repl";
+
+/// Classes of commands that stay within the instance's data.
+const CLASSES: [&str; 16] = [
+    "keyspace",
+    "read",
+    "write",
+    "set",
+    "sortedset",
+    "list",
+    "hash",
+    "string",
+    "bitmap",
+    "hyperloglog",
+    "geo",
+    "stream",
+    "pubsub",
+    "connection",
+    "transaction",
+    "scripting",
+];
+
+/// Harmless commands that are in no class above, or in the excluded ones.
+const BESIDE_THE_CLASSES: [&str; 17] = [
+    "command",
+    "echo",
+    "flushall",
+    "flushdb",
+    "info",
+    "keys",
+    "latency",
+    "memory",
+    "monitor",
+    "ping",
+    "role",
+    "select",
+    "slowlog|get",
+    "slowlog|len",
+    "sort",
+    "swapdb",
+    "time",
+];
+
+/// The `user` lines of an engine's configuration.
+pub fn lines(unit: &Unit, binary: &Binary) -> Result<String, Unwritable> {
+    let secrets = [&unit.secrets.admin, &unit.secrets.replication];
+    let passwords = unit.secrets.password.iter().chain(secrets);
+    let mut words = passwords.map(Secret::expose).chain([unit.id.as_str()]);
+    if !words.all(is_plain_word) {
+        return Err(Unwritable { setting: "user" });
+    }
+    let mut lines = String::new();
+    let mut user = |name: &str, rules: &str| {
+        // Writing to a String does not fail.
+        let _ = writeln!(lines, "user {name} reset {rules}");
+    };
+    match &unit.secrets.password {
+        Some(password) => {
+            let rules = tenant_rules(unit, binary, password);
+            user("default", &rules);
+            user(unit.id.as_str(), &rules);
+        }
+        // Off, and without any password: neither a login nor the lack of one gets in.
+        None => user("default", "off"),
+    }
+    let everything = if binary.level() >= (6, 2) {
+        "~* &* +@all"
+    } else {
+        "~* +@all"
+    };
+    user(
+        ADMIN,
+        &format!("on {} {everything}", hash(unit.secrets.admin.expose())),
+    );
+    user(
+        REPLICATION,
+        &format!(
+            "on {} -@all +psync +replconf +ping",
+            hash(unit.secrets.replication.expose())
+        ),
+    );
+    Ok(lines)
+}
+
+/// What the tenant may run. The two passwords are the two ways of `AUTH` with one argument:
+/// `password` and `instance-id:password`.
+fn tenant_rules(unit: &Unit, binary: &Binary, password: &Secret) -> String {
+    let with_id = Secret::from(format!("{}:{}", unit.id, password.expose()));
+    let mut rules = format!(
+        "on {} {} ~*",
+        hash(password.expose()),
+        hash(with_id.expose())
+    );
+    if binary.level() >= (6, 2) {
+        rules.push_str(" &*");
+    }
+    rules.push_str(" -@all");
+    let mut add = |sign: char, rule: &str| {
+        rules.push(' ');
+        rules.push(sign);
+        rules.push_str(rule);
+    };
+    CLASSES
+        .iter()
+        .for_each(|class| add('+', &format!("@{class}")));
+    add('-', "@admin");
+    add('-', "@dangerous");
+    BESIDE_THE_CLASSES
+        .iter()
+        .for_each(|command| add('+', command));
+    by_version(binary.level())
+        .iter()
+        .for_each(|rule| add(rule.0, rule.1));
+    for command in unit.parameters.disabled_commands() {
+        with_twin(command, binary.level())
+            .iter()
+            .for_each(|command| add('-', command));
+    }
+    rules
+}
+
+/// Rules that depend on the version: from 7.0 on a subcommand can be taken away, before it can
+/// only be given; and a command that an engine does not know is an error.
+fn by_version(level: (u16, u16)) -> Vec<(char, &'static str)> {
+    let mut rules: Vec<(char, &'static str)> = vec![
+        ('-', "acl"),
+        ('-', "cluster"),
+        ('-', "module"),
+        ('-', "config"),
+        ('+', "wait"),
+    ];
+    if level >= (7, 0) {
+        rules.extend([
+            ('+', "sort_ro"),
+            ('+', "restore"),
+            ('+', "client|list"),
+            ('-', "client|reply"),
+            ('-', "script|debug"),
+        ]);
+        return rules;
+    }
+    rules.extend([('-', "client"), ('-', "script")]);
+    rules.extend(
+        [
+            "client|list",
+            "client|id",
+            "client|getname",
+            "client|setname",
+            "client|caching",
+        ]
+        .into_iter()
+        .chain(["client|tracking", "client|getredir"])
+        .chain([
+            "script|load",
+            "script|exists",
+            "script|flush",
+            "script|kill",
+        ])
+        .map(|command| ('+', command)),
+    );
+    if level >= (6, 2) {
+        rules.extend([
+            ('+', "restore"),
+            ('+', "client|info"),
+            ('+', "client|trackinginfo"),
+        ]);
+    }
+    rules
+}
+
+/// A command taken away takes its read-only twin with it, on engines that have one: a rule about
+/// an unknown command is an error.
+fn with_twin(command: &'static str, level: (u16, u16)) -> Vec<&'static str> {
+    match command {
+        "eval" if level >= (7, 0) => vec!["eval", "eval_ro"],
+        "evalsha" if level >= (7, 0) => vec!["evalsha", "evalsha_ro"],
+        _ => vec![command],
+    }
+}
+
+/// A password as an ACL takes it without knowing it.
+fn hash(password: &str) -> String {
+    Sha256::digest(password.as_bytes())
+        .iter()
+        .fold(String::from("#"), |mut text, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}

@@ -1,0 +1,181 @@
+//! memcached: how it is called, who may log in, and a login over its binary protocol.
+//!
+//! Guarantees: TCP only, and nothing but a login is answered before a login (SASL PLAIN, user =
+//! instance id). Without a password nobody can log in. The password stands in the login database
+//! of the member's directory, as SASL requires, and nowhere else.
+//!
+//! memcached knows no replication: it is one engine whatever the node type, and it comes back
+//! empty.
+
+use std::net::SocketAddrV4;
+use std::path::Path;
+use std::process::Stdio;
+
+use ourkv_domain::secret::Secret;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Launch, RESERVED_CONNECTIONS};
+use crate::substrate::Unit;
+
+const LOGINS: &str = "sasldb";
+const LOGIN_SETTINGS: &str = "memcached.conf";
+/// Up to this size, in MB, one thread is enough and costs the least while idle.
+const SMALL_MB: i64 = 1024;
+
+/// How the engine is called from a member's directory.
+pub fn launch(unit: &Unit, directory: &Path) -> Launch {
+    let threads = if unit.capacity_mb <= SMALL_MB { 1 } else { 4 };
+    let mut arguments: Vec<String> = vec!["-S".into()];
+    let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+    add("-l", unit.address.ip().to_string());
+    add("-p", unit.address.port().to_string());
+    add("-U", "0".into());
+    add("-m", unit.capacity_mb.to_string());
+    add(
+        "-c",
+        unit.connections
+            .saturating_add(RESERVED_CONNECTIONS)
+            .to_string(),
+    );
+    add("-t", threads.to_string());
+    add("-I", "1m".into());
+    if rustix::process::geteuid().is_root() {
+        // Otherwise it refuses to run as root.
+        add("-u", "root".into());
+    }
+    Launch {
+        arguments,
+        environment: vec![
+            ("SASL_CONF_PATH", directory.into()),
+            ("OURKV_INSTANCE", unit.id.as_str().into()),
+        ],
+        input: None,
+    }
+}
+
+/// Writes the login database of a member. The realm is the machine's name, so it is written anew
+/// before every start.
+pub async fn write_logins(unit: &Unit, directory: &Path) -> std::io::Result<()> {
+    let logins = directory.join(LOGINS);
+    match tokio::fs::remove_file(&logins).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let settings = format!(
+        "mech_list: plain\npwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\n",
+        logins.display()
+    );
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(directory.join(LOGIN_SETTINGS)).await?;
+    file.write_all(settings.as_bytes()).await?;
+    file.flush().await?;
+    match &unit.secrets.password {
+        Some(password) => add_login(&logins, unit.id.as_str(), password).await,
+        None => Ok(()),
+    }
+}
+
+async fn add_login(logins: &Path, user: &str, password: &Secret) -> std::io::Result<()> {
+    let mut command = tokio::process::Command::new("saslpasswd2");
+    // It is in a directory that a service's PATH may lack.
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command
+        .args(["-p", "-c", "-f"])
+        .arg(logins)
+        .args(["-a", "memcached", user]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(password.expose().as_bytes()).await?;
+        input.write_all(b"\n").await?;
+    }
+    let output = child.wait_with_output().await?;
+    if !output.status.success() {
+        return Err(std::io::Error::other("saslpasswd2 failed"));
+    }
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    tokio::fs::set_permissions(logins, private).await
+}
+
+/// The answers of the binary protocol that are told apart here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Done.
+    Ok,
+    /// A login is needed, or was refused.
+    NotLoggedIn,
+    /// Any other status.
+    Other(u16),
+}
+
+/// A connection that speaks the binary protocol.
+#[derive(Debug)]
+pub struct Client(TcpStream);
+
+impl Client {
+    /// Connects, and sends nothing.
+    pub async fn connect(address: SocketAddrV4) -> std::io::Result<Self> {
+        Ok(Self(TcpStream::connect(address).await?))
+    }
+
+    /// Logs in by SASL PLAIN.
+    pub async fn log_in(&mut self, user: &str, password: &Secret) -> std::io::Result<Answer> {
+        let credentials = Secret::from(format!("\0{user}\0{}", password.expose()));
+        self.ask(opcode::SASL_AUTH, b"PLAIN", credentials.expose().as_bytes())
+            .await
+    }
+
+    /// Asks for nothing; answered only after a login.
+    pub async fn no_op(&mut self) -> std::io::Result<Answer> {
+        self.ask(opcode::NO_OP, b"", b"").await
+    }
+
+    /// Asks for the version; answered to anyone.
+    pub async fn version(&mut self) -> std::io::Result<Answer> {
+        self.ask(opcode::VERSION, b"", b"").await
+    }
+
+    /// One request of key and value, one answer. The layout is that of memcached's
+    /// `protocol_binary.h`: a header of 24 bytes, then extras, key and value.
+    async fn ask(&mut self, opcode: u8, key: &[u8], value: &[u8]) -> std::io::Result<Answer> {
+        let too_long = |_| std::io::Error::from(std::io::ErrorKind::InvalidInput);
+        let key_length = u16::try_from(key.len()).map_err(too_long)?;
+        let body_length = u32::try_from(key.len() + value.len()).map_err(too_long)?;
+        let mut request = vec![0u8; 24];
+        request[0] = 0x80;
+        request[1] = opcode;
+        request[2..4].copy_from_slice(&key_length.to_be_bytes());
+        request[8..12].copy_from_slice(&body_length.to_be_bytes());
+        request.extend_from_slice(key);
+        request.extend_from_slice(value);
+        self.0.write_all(&request).await?;
+
+        let mut header = [0u8; 24];
+        self.0.read_exact(&mut header).await?;
+        if header[0] != 0x81 {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+        let length = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        let mut body = (&mut self.0).take(length.into());
+        tokio::io::copy(&mut body, &mut tokio::io::sink()).await?;
+        Ok(match u16::from_be_bytes([header[6], header[7]]) {
+            0x00 => Answer::Ok,
+            0x20 => Answer::NotLoggedIn,
+            other => Answer::Other(other),
+        })
+    }
+}
+
+mod opcode {
+    pub(super) const NO_OP: u8 = 0x0a;
+    pub(super) const VERSION: u8 = 0x0b;
+    pub(super) const SASL_AUTH: u8 = 0x21;
+}

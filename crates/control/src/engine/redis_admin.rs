@@ -1,0 +1,164 @@
+//! ourkv's own connection to a Redis engine, over the socket in the member's directory.
+//!
+//! Guarantees: the process behind the socket is the expected one before anything is sent to it,
+//! so no secret reaches a stranger; every call is bounded in time by its caller.
+
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use ourkv_domain::instance::Secrets;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError,
+    ServerErrorKind,
+};
+use rustix::fs::{Mode, OFlags};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::redis_conf::{ADMIN_SOCKET, Setting};
+use super::{Binary, acl, rename};
+
+/// Why there is no answer on an admin connection.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// Nobody listens yet, or no longer.
+    #[error(transparent)]
+    Unreachable(#[from] std::io::Error),
+    /// Someone else listens. Nothing was sent.
+    #[error("the admin socket belongs to another process")]
+    Foreign,
+    /// The engine answered with an error, or the connection broke.
+    #[error(transparent)]
+    Refused(#[from] RedisError),
+}
+
+/// What an engine that runs answers to a PING.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pong {
+    /// It serves.
+    Ready,
+    /// It reads its data and will serve.
+    Loading,
+}
+
+/// Connects to the socket in a member's directory and proves who is behind it. Does not wait.
+///
+/// The path goes through an open directory, as the path of a socket may not be longer than 108
+/// bytes and a data directory may.
+pub fn dial(directory: &Path, pid: u32) -> Result<UnixStream, AdminError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory =
+        rustix::fs::open(directory, flags, Mode::empty()).map_err(std::io::Error::from)?;
+    let path = format!("/proc/self/fd/{}/{ADMIN_SOCKET}", directory.as_raw_fd());
+    let stream = UnixStream::connect(path)?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(std::io::Error::from)?;
+    if u32::try_from(peer.pid.as_raw_nonzero().get()) != Ok(pid) {
+        return Err(AdminError::Foreign);
+    }
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+/// An admin connection.
+#[derive(Debug)]
+pub struct Admin {
+    connection: MultiplexedConnection,
+    login: Cmd,
+    /// The name of CONFIG and SHUTDOWN on this engine.
+    config: String,
+    shutdown: String,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl Admin {
+    /// Takes a connection whose other end is proven; logs in with the first call.
+    pub async fn over(
+        stream: UnixStream,
+        secrets: &Secrets,
+        binary: &Binary,
+    ) -> Result<Self, AdminError> {
+        let stream = tokio::net::UnixStream::from_std(stream)?;
+        // The caller bounds the time, and a busy engine is not a dead one.
+        let patient = AsyncConnectionConfig::new().set_response_timeout(None);
+        let nothing_to_send = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(&nothing_to_send, stream, patient).await?;
+        let mut login = redis::cmd("AUTH");
+        let name = |command: &str| {
+            if binary.has_acl() {
+                command.to_owned()
+            } else {
+                rename::secret_name(command, secrets).expose().to_owned()
+            }
+        };
+        if binary.has_acl() {
+            login.arg(acl::ADMIN).arg(secrets.admin.expose());
+        } else {
+            login.arg(rename::password(secrets).expose());
+        }
+        Ok(Self {
+            connection,
+            login,
+            config: name("config"),
+            shutdown: name("shutdown"),
+            _driver: AbortOnDropHandle::new(tokio::spawn(driver)),
+        })
+    }
+
+    /// Logs in and asks for a PONG. An engine that runs a long script counts as ready: it is
+    /// alive and will go on.
+    pub async fn ping(&mut self) -> Result<Pong, AdminError> {
+        let mut both = Pipeline::new();
+        both.add_command(self.login.clone())
+            .ignore()
+            .cmd("PING")
+            .ignore();
+        match both.query_async::<()>(&mut self.connection).await {
+            Ok(()) => Ok(Pong::Ready),
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => {
+                Ok(Pong::Loading)
+            }
+            Err(error) if error.code() == Some("BUSY") => Ok(Pong::Ready),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The first setting that the engine does not confirm, with its answer.
+    pub async fn first_unmet<'a>(
+        &mut self,
+        settings: &'a [Setting],
+    ) -> Result<Option<(&'a Setting, String)>, AdminError> {
+        let mut questions = Pipeline::new();
+        for setting in settings {
+            questions.cmd(&self.config).arg("GET").arg(setting.name);
+        }
+        let answers: Vec<Vec<String>> = questions.query_async(&mut self.connection).await?;
+        let unmet = settings.iter().zip(answers).find_map(|(setting, answer)| {
+            let value = answer
+                .into_iter()
+                .nth(1)
+                .unwrap_or_else(|| "unknown".into());
+            (!setting.is_met_by(&value)).then_some((setting, value))
+        });
+        Ok(unmet)
+    }
+
+    /// Whether it follows a master over a live link.
+    pub async fn is_linked(&mut self) -> Result<bool, AdminError> {
+        let answer: String = redis::cmd("INFO")
+            .arg("replication")
+            .query_async(&mut self.connection)
+            .await?;
+        Ok(answer
+            .lines()
+            .any(|line| line.trim_end() == "master_link_status:up"))
+    }
+
+    /// Asks it to write its data and end. The answer is the end of the connection; an engine that
+    /// cannot end right away says so and goes on.
+    pub async fn shut_down(&mut self) {
+        let mut order = redis::cmd(&self.shutdown);
+        let _: Result<(), RedisError> = order.arg("NOSAVE").query_async(&mut self.connection).await;
+    }
+}

@@ -1,0 +1,69 @@
+//! Fencing on engines without users (before 6.0): one password, and new names for commands.
+//!
+//! Guarantees: the commands below can be run only by who knows the instance's admin secret, also
+//! from Lua. SYNC, PSYNC and REPLCONF keep their names, as replicas send these and no others.
+//!
+//! A command is renamed as a whole: CLIENT, SCRIPT and SLOWLOG cannot be left to tenants in part.
+//! CLIENT is taken away (CLIENT KILL cuts the replica off). So are SLOWLOG and, on 2.8, MONITOR,
+//! because they show the secret names (tried on 2.8.17 and 5.0.7). SCRIPT stays, and with it
+//! SCRIPT DEBUG.
+
+use ourkv_domain::instance::Secrets;
+use ourkv_domain::secret::Secret;
+use sha2::{Digest, Sha256};
+
+use super::{Binary, Version};
+use crate::substrate::Unit;
+
+/// Fenced commands and the first version that has them: naming an unknown one is an error.
+const FENCED: [(&str, Version); 18] = [
+    ("bgrewriteaof", (2, 8, 0)),
+    ("bgsave", (2, 8, 0)),
+    ("client", (2, 8, 0)),
+    ("config", (2, 8, 0)),
+    ("debug", (2, 8, 0)),
+    ("lastsave", (2, 8, 0)),
+    ("migrate", (2, 8, 0)),
+    ("monitor", (2, 8, 0)),
+    ("save", (2, 8, 0)),
+    ("shutdown", (2, 8, 0)),
+    ("slaveof", (2, 8, 0)),
+    ("slowlog", (2, 8, 0)),
+    ("pfdebug", (2, 8, 9)),
+    ("pfselftest", (2, 8, 9)),
+    ("cluster", (3, 0, 0)),
+    ("restore-asking", (3, 0, 0)),
+    ("module", (4, 0, 0)),
+    ("replicaof", (5, 0, 0)),
+];
+
+/// The commands that get a secret name on this engine.
+pub fn fenced(unit: &Unit, binary: &Binary) -> Vec<&'static str> {
+    let mut commands: Vec<_> = FENCED
+        .iter()
+        .filter(|(_, since)| binary.version >= *since)
+        .map(|(command, _)| *command)
+        .collect();
+    commands.extend(unit.parameters.disabled_commands());
+    commands
+}
+
+/// The name of a fenced command, the same on both members of a pair. It is drawn from the admin
+/// secret and does not give it away.
+pub fn secret_name(command: &str, secrets: &Secrets) -> Secret {
+    let digest = Sha256::new()
+        .chain_update(b"rename-command\0")
+        .chain_update(secrets.admin.expose())
+        .finalize();
+    let prefix: String = digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Secret::from(format!("{prefix}-{command}"))
+}
+
+/// The one password of such an engine: the tenant's, or one that only ourkv knows.
+pub fn password(secrets: &Secrets) -> &Secret {
+    secrets.password.as_ref().unwrap_or(&secrets.admin)
+}

@@ -1,0 +1,69 @@
+//! Logging in to a Redis engine as its tenant does.
+
+use std::net::SocketAddrV4;
+
+use ourkv_domain::instance::Secrets;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisError};
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Binary;
+
+/// What a login attempt showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Every documented form of login got its PONG; or, without a password, nobody gets in.
+    AsPromised,
+    /// Something else; the engine's own words, without secrets.
+    Otherwise(String),
+}
+
+/// Tries every form of login that the engine allows: `AUTH password`, and from 6.0 on
+/// `AUTH instance-id password` and `AUTH instance-id:password`. Without a password an engine that
+/// answers a PING to a stranger is not as promised.
+pub async fn enter(
+    address: SocketAddrV4,
+    user: &str,
+    secrets: &Secrets,
+    binary: &Binary,
+) -> Result<Entry, RedisError> {
+    let stream = TcpStream::connect(address).await?;
+    // The caller bounds the time.
+    let patient = AsyncConnectionConfig::new().set_response_timeout(None);
+    let nothing_to_send = RedisConnectionInfo::default().set_skip_set_lib_name();
+    let (mut connection, driver) =
+        MultiplexedConnection::new_with_config(&nothing_to_send, stream, patient).await?;
+    let _driver = AbortOnDropHandle::new(tokio::spawn(driver));
+    let Some(password) = &secrets.password else {
+        let answer = redis::cmd("PING")
+            .query_async::<String>(&mut connection)
+            .await;
+        return Ok(match answer {
+            Err(error) if error.code() == Some("NOAUTH") => Entry::AsPromised,
+            Err(error) => return Err(error),
+            Ok(_) => Entry::Otherwise("it lets strangers in".into()),
+        });
+    };
+    let password = password.expose();
+    let mut forms = Pipeline::new();
+    forms.cmd("AUTH").arg(password).ignore().cmd("PING");
+    if binary.has_acl() {
+        forms
+            .cmd("AUTH")
+            .arg(user)
+            .arg(password)
+            .ignore()
+            .cmd("PING");
+        forms
+            .cmd("AUTH")
+            .arg(format!("{user}:{password}"))
+            .ignore()
+            .cmd("PING");
+    }
+    let pongs: Vec<String> = forms.query_async(&mut connection).await?;
+    Ok(match pongs.into_iter().find(|pong| pong != "PONG") {
+        None => Entry::AsPromised,
+        Some(other) => Entry::Otherwise(other),
+    })
+}

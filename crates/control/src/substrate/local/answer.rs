@@ -1,0 +1,304 @@
+//! Whether an engine answers: its admin login, its link, its tenant's login.
+
+use std::time::Duration;
+
+use rustix::event::Timespec;
+
+use super::member::Running;
+use super::{Health, Inner, Kind, Member, Trouble, Unit, blocking};
+use crate::engine::memcached::{Answer, Client};
+use crate::engine::redis_admin::{Admin, AdminError, Pong, dial};
+use crate::engine::redis_conf::settings;
+use crate::engine::tenant::{self, Entry};
+
+/// How long an engine may be silent after its start. Reading its data is not silence.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How long the first synchronisation of a replica may take.
+const LINK: Duration = Duration::from_secs(60);
+/// How long an answer may take of an engine that runs.
+const PROMPT: Duration = Duration::from_secs(5);
+/// How long an engine may take to answer while it is only being looked at.
+const GLANCE: Duration = Duration::from_secs(2);
+/// How often an engine's socket is tried until it is there.
+const TRIED_EVERY: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 300_000,
+};
+
+impl Inner {
+    /// Returns when a member's engine answers its admin login with the limits and parameters
+    /// that were asked for.
+    pub(super) async fn answers(
+        &self,
+        unit: &Unit,
+        member: Member,
+        running: &Running,
+    ) -> Result<(), Trouble> {
+        tokio::select! {
+            () = running.process.ended() => Err(self.ended(unit, member)),
+            answered = async {
+                match running.binary.kind {
+                    Kind::Memcached => self.memcached_answers(unit, running).await,
+                    Kind::Redis | Kind::Valkey => self.redis_answers(unit, member, running).await,
+                }
+            } => answered,
+        }
+    }
+
+    /// How a member's engine does; `None` when it does not run.
+    pub(super) async fn health(
+        &self,
+        unit: &Unit,
+        member: Member,
+    ) -> Result<Option<Health>, Trouble> {
+        let slot = self.slot(unit, member);
+        let mut known = slot.lock().await;
+        let Some(running) = self.running(&mut known, unit, member).await? else {
+            return Ok(None);
+        };
+        if let Err(error) = super::log::bound(&self.layout.member(unit, member)) {
+            tracing::warn!(instance = %unit.id, %error, "cannot cut an engine's log");
+        }
+        let glance = async {
+            match running.binary.kind {
+                Kind::Memcached => glance_at_memcached(unit, &running).await,
+                Kind::Redis | Kind::Valkey => self.glance_at_redis(unit, member, &running).await,
+            }
+        };
+        let health = tokio::time::timeout(GLANCE, glance).await.ok().flatten();
+        Ok((!running.process.is_over()).then_some(health.unwrap_or(Health::Starting)))
+    }
+
+    /// Returns when the second member follows the first.
+    pub(super) async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
+        let running = self.must_run(unit, Member::Second).await?;
+        let mut admin = self.admin(unit, Member::Second, &running).await?;
+        prompt("asking the replica", admin.ping()).await?;
+        let linked = async {
+            let mut pause = Duration::from_millis(2);
+            while !prompt("asking the replica for its link", admin.is_linked()).await? {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 5 / 4).min(Duration::from_millis(100));
+            }
+            Ok(())
+        };
+        tokio::select! {
+            () = running.process.ended() => Err(self.ended(unit, Member::Second)),
+            linked = tokio::time::timeout(LINK, linked) => {
+                linked.unwrap_or(Err(silent("linking the replica", LINK)))
+            }
+        }
+    }
+
+    /// Logs in at the instance's address as its tenant does, once it is proven that the
+    /// instance's own engine listens there: a stranger gets to see no password.
+    pub(super) async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
+        const LOGIN: &str = "logging in as the tenant";
+        let running = self.must_run(unit, Member::First).await?;
+        let (listener, address) = (running.clone(), unit.address);
+        if !blocking(move || Ok(listener.listens_on(address))).await? {
+            let answer = "the engine does not listen on the instance's address".into();
+            return Err(Trouble::Unexpected {
+                doing: LOGIN,
+                answer,
+            });
+        }
+        let entry = async {
+            match running.binary.kind {
+                Kind::Memcached => enter_memcached(unit).await.map_err(super::machine(LOGIN)),
+                Kind::Redis | Kind::Valkey => {
+                    let (id, secrets) = (unit.id.as_str(), &unit.secrets);
+                    let entry = tenant::enter(unit.address, id, secrets, &running.binary).await;
+                    entry.map_err(|error| unexpected(LOGIN, &error))
+                }
+            }
+        };
+        match tokio::time::timeout(PROMPT, entry).await {
+            Ok(Ok(Entry::AsPromised)) => Ok(()),
+            Ok(Ok(Entry::Otherwise(answer))) => Err(Trouble::Unexpected {
+                doing: LOGIN,
+                answer,
+            }),
+            Ok(Err(trouble)) => Err(trouble),
+            Err(_) => Err(silent(LOGIN, PROMPT)),
+        }
+    }
+
+    async fn must_run(&self, unit: &Unit, member: Member) -> Result<Running, Trouble> {
+        let slot = self.slot(unit, member);
+        let mut known = slot.lock().await;
+        let running = self.running(&mut known, unit, member).await?;
+        running.ok_or_else(|| self.ended(unit, member))
+    }
+
+    async fn redis_answers(
+        &self,
+        unit: &Unit,
+        member: Member,
+        running: &Running,
+    ) -> Result<(), Trouble> {
+        let mut admin = self.admin(unit, member, running).await?;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let pong = tokio::time::timeout(ANSWER, admin.ping()).await;
+            match pong.map_err(|_| silent("waiting for its first answer", ANSWER))? {
+                Ok(Pong::Ready) => break,
+                Ok(Pong::Loading) => tokio::time::sleep(pause).await,
+                Err(error) => return Err(unexpected("logging in as administrator", &error)),
+            }
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+        let wanted = settings(unit, &running.binary);
+        let unmet = prompt("reading its settings back", admin.first_unmet(&wanted)).await?;
+        match unmet {
+            None => Ok(()),
+            Some((setting, answer)) => Err(Trouble::Unexpected {
+                doing: "reading its settings back",
+                answer: format!("{} is {answer}, not {}", setting.name, setting.value),
+            }),
+        }
+    }
+
+    /// An admin connection to a running engine, as soon as its socket is there. The thread that
+    /// waits wakes at once when the engine ends.
+    async fn admin(
+        &self,
+        unit: &Unit,
+        member: Member,
+        running: &Running,
+    ) -> Result<Admin, Trouble> {
+        const CONNECTING: &str = "connecting as administrator";
+        let directory = self.layout.member(unit, member);
+        let process = std::sync::Arc::clone(&running.process);
+        let until = std::time::Instant::now() + ANSWER;
+        let stream = blocking(move || {
+            loop {
+                match dial(&directory, process.pid()) {
+                    Ok(stream) => return Ok(stream),
+                    Err(AdminError::Unreachable(_)) if std::time::Instant::now() < until => {}
+                    Err(AdminError::Unreachable(_)) => return Err(silent(CONNECTING, ANSWER)),
+                    Err(error) => return Err(unexpected(CONNECTING, &error)),
+                }
+                if process.ends_within(TRIED_EVERY) {
+                    let answer = "it ended".into();
+                    return Err(Trouble::Unexpected {
+                        doing: CONNECTING,
+                        answer,
+                    });
+                }
+            }
+        })
+        .await;
+        if running.process.is_over() {
+            return Err(self.ended(unit, member));
+        }
+        let admin = Admin::over(stream?, &unit.secrets, &running.binary).await;
+        admin.map_err(|error| unexpected(CONNECTING, &error))
+    }
+
+    /// It is ready when the instance's address is its own: it opens that last. Nothing is said
+    /// on a connection before.
+    async fn memcached_answers(&self, unit: &Unit, running: &Running) -> Result<(), Trouble> {
+        let (listener, address) = (running.clone(), unit.address);
+        let until = std::time::Instant::now() + ANSWER;
+        blocking(move || {
+            while !listener.listens_on(address) {
+                if std::time::Instant::now() > until {
+                    return Err(silent("waiting for it to listen", ANSWER));
+                }
+                if listener.process.ends_within(TRIED_EVERY) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        let version = async { Client::connect(unit.address).await?.version().await };
+        match tokio::time::timeout(ANSWER, version).await {
+            Ok(Ok(Answer::Ok)) => Ok(()),
+            Ok(answer) => Err(Trouble::Unexpected {
+                doing: "asking for its version",
+                answer: format!("{answer:?}"),
+            }),
+            Err(_) => Err(silent("waiting for its first answer", ANSWER)),
+        }
+    }
+
+    async fn glance_at_redis(
+        &self,
+        unit: &Unit,
+        member: Member,
+        running: &Running,
+    ) -> Option<Health> {
+        let stream = dial(&self.layout.member(unit, member), running.process.pid()).ok()?;
+        let mut admin = Admin::over(stream, &unit.secrets, &running.binary)
+            .await
+            .ok()?;
+        match admin.ping().await.ok()? {
+            Pong::Loading => None,
+            Pong::Ready if member == Member::Second && admin.is_linked().await.ok()? => {
+                Some(Health::Linked)
+            }
+            Pong::Ready => Some(Health::Answering),
+        }
+    }
+}
+
+async fn glance_at_memcached(unit: &Unit, running: &Running) -> Option<Health> {
+    let (listener, address) = (running.clone(), unit.address);
+    let listens = blocking(move || Ok(listener.listens_on(address)))
+        .await
+        .ok()?;
+    let version = Client::connect(unit.address)
+        .await
+        .ok()?
+        .version()
+        .await
+        .ok()?;
+    (listens && version == Answer::Ok).then_some(Health::Answering)
+}
+
+async fn enter_memcached(unit: &Unit) -> std::io::Result<Entry> {
+    let mut client = Client::connect(unit.address).await?;
+    let answer = match &unit.secrets.password {
+        Some(password) => match client.log_in(unit.id.as_str(), password).await? {
+            Answer::Ok => client.no_op().await?,
+            refused => refused,
+        },
+        None => client.no_op().await?,
+    };
+    let promised = if unit.secrets.password.is_some() {
+        Answer::Ok
+    } else {
+        Answer::NotLoggedIn
+    };
+    Ok(if answer == promised {
+        Entry::AsPromised
+    } else {
+        Entry::Otherwise(format!("{answer:?}"))
+    })
+}
+
+async fn prompt<T>(
+    doing: &'static str,
+    question: impl Future<Output = Result<T, AdminError>>,
+) -> Result<T, Trouble> {
+    match tokio::time::timeout(PROMPT, question).await {
+        Ok(answer) => answer.map_err(|error| unexpected(doing, &error)),
+        Err(_) => Err(silent(doing, PROMPT)),
+    }
+}
+
+fn silent(doing: &'static str, time: Duration) -> Trouble {
+    Trouble::Silent {
+        doing,
+        seconds: time.as_secs(),
+    }
+}
+
+fn unexpected(doing: &'static str, error: &dyn std::error::Error) -> Trouble {
+    Trouble::Unexpected {
+        doing,
+        answer: error.to_string(),
+    }
+}

@@ -1,0 +1,251 @@
+//! Starting an engine, up to the moment when it answers its admin login with what was asked for.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ourkv_domain::instance::InstanceType;
+use rustix::process::Signal;
+
+use super::manifest::Manifest;
+use super::member::{Known, Place, Running};
+use super::process::Process;
+use super::{Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, log, machine};
+use crate::engine::{Binary, Engines, Launch, memcached, redis_conf};
+
+/// How long a directory may stay taken after its engine was seen to be gone: a process that is
+/// being made elsewhere holds every open file for an instant.
+const TAKEN_AT_MOST: Duration = Duration::from_secs(2);
+
+impl Inner {
+    /// Starts a member unless it runs, and returns when it answers as it should. An engine that
+    /// was started here and does not come to answer is ended again.
+    pub(super) async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        let slot = self.slot(unit, member);
+        let mut known = slot.lock().await;
+        if let Some(running) = self.running(&mut known, unit, member).await? {
+            return self.answers(unit, member, &running).await;
+        }
+        let Some((running, before)) = self.spawn(&mut known, unit, member).await? else {
+            let running = self.running(&mut known, unit, member).await?;
+            let running = running.ok_or_else(|| self.ended(unit, member))?;
+            return self.answers(unit, member, &running).await;
+        };
+        let written = self.write_down(unit, member, &running, before);
+        let (answers, written) = tokio::join!(self.answers(unit, member, &running), written);
+        match answers.and(written) {
+            Ok(()) => {
+                running.process.miss(true);
+                // It may have ended before it was missed.
+                if running.process.is_over() {
+                    Err(self.ended(unit, member))
+                } else {
+                    Ok(())
+                }
+            }
+            Err(trouble) => {
+                self.end(unit, member, &running).await?;
+                known.running = None;
+                Err(self.or_in_use(unit, member, trouble))
+            }
+        }
+    }
+
+    /// What an engine that ended said last.
+    pub(super) fn ended(&self, unit: &Unit, member: Member) -> Trouble {
+        let directory = self.layout.member(unit, member);
+        Trouble::Ended {
+            last_words: log::last_words(&directory, &unit.secrets),
+        }
+    }
+
+    /// Somebody may have taken the address between the test and the engine's own attempt.
+    fn or_in_use(&self, unit: &Unit, member: Member, trouble: Trouble) -> Trouble {
+        match (member, &trouble) {
+            (Member::First, Trouble::Ended { .. }) => {
+                address::must_be_free(unit.address).err().unwrap_or(trouble)
+            }
+            _ => trouble,
+        }
+    }
+
+    /// `None` where an engine has come to run meanwhile.
+    async fn spawn(
+        &self,
+        known: &mut Known,
+        unit: &Unit,
+        member: Member,
+    ) -> Result<Option<(Running, Option<Manifest>)>, Trouble> {
+        let place = self.place(unit, member);
+        let before = Manifest::read(&place.directory);
+        let binary = self.choose(unit, member, before.as_ref())?.clone();
+        self.layout
+            .prepare(unit)
+            .map_err(machine("making the instance's directory"))?;
+        let launch = launch(unit, member, &binary, &place.directory).await?;
+        let address = (member == Member::First).then_some(unit.address);
+        let (path, engines) = (binary.path.clone(), self.engines.clone());
+        let process = blocking(move || {
+            address.map_or(Ok(()), address::must_be_free)?;
+            let Some(log) = take(&place, &engines)? else {
+                return Ok(None);
+            };
+            let spawned = spawn(&path, &place.directory, log, launch);
+            spawned.map(Some).map_err(machine("starting the engine"))
+        })
+        .await?;
+        let Some(process) = process else {
+            return Ok(None);
+        };
+        let running = Running::new(process, binary);
+        self.watch(unit, &running);
+        known.running = Some(running.clone());
+        fail::fail_point!("local-spawned", |_| Err(Trouble::Failpoint(
+            "local-spawned"
+        )));
+        Ok(Some((running, before)))
+    }
+
+    /// The engine for a member: its data needs the version that wrote it, or a newer one. A pair
+    /// stays together, as a replica must not be older than its master.
+    fn choose(
+        &self,
+        unit: &Unit,
+        member: Member,
+        before: Option<&Manifest>,
+    ) -> Result<&Binary, Trouble> {
+        let none = |wanted: String| Trouble::NoEngine { wanted };
+        if unit.instance_type == InstanceType::Memcache {
+            let serving = self.engines.serving(unit.instance_type, unit.version);
+            return serving.ok_or_else(|| none("Memcache".into()));
+        }
+        let others = unit.members().iter().filter(|other| **other != member);
+        let others = others.filter_map(|other| Manifest::read(&self.layout.member(unit, *other)));
+        let ran_on = before.cloned().into_iter().chain(others);
+        match ran_on.max_by_key(|manifest| (manifest.kind, manifest.version)) {
+            Some(ran_on) => {
+                let (major, minor, patch) = ran_on.version;
+                self.engines
+                    .not_older_than(ran_on.kind, ran_on.version)
+                    .ok_or_else(|| none(format!("{} {major}.{minor}.{patch}", ran_on.kind)))
+            }
+            None => self
+                .engines
+                .serving(unit.instance_type, unit.version)
+                .ok_or_else(|| none(format!("Redis {}", unit.version))),
+        }
+    }
+
+    /// Writes down what was started, while it gets ready.
+    async fn write_down(
+        &self,
+        unit: &Unit,
+        member: Member,
+        running: &Running,
+        before: Option<Manifest>,
+    ) -> Result<(), Trouble> {
+        let place = self.place(unit, member);
+        let (pid, binary) = (running.process.pid(), running.binary.clone());
+        let keeps_data = redis_conf::keeps_data(unit) && binary.kind != Kind::Memcached;
+        let durable = keeps_data && !before.is_some_and(|manifest| manifest.is_of(&binary));
+        let process = Arc::clone(&running.process);
+        blocking(move || match adopt::start_ticks(pid) {
+            Ok(start_ticks) => {
+                let executable = binary
+                    .path
+                    .canonicalize()
+                    .unwrap_or_else(|_| binary.path.clone());
+                let (kind, version, nonce) = (binary.kind, binary.version, place.nonce);
+                let manifest = Manifest {
+                    pid,
+                    start_ticks,
+                    executable,
+                    kind,
+                    version,
+                    nonce,
+                };
+                manifest
+                    .write(&place.directory, durable)
+                    .map_err(machine("writing the manifest"))
+            }
+            // It ended already, which is told elsewhere with what it said.
+            Err(_) if process.is_over() => Ok(()),
+            Err(source) => Err(Trouble::Machine {
+                doing: "reading the engine's start",
+                source,
+            }),
+        })
+        .await
+    }
+}
+
+async fn launch(
+    unit: &Unit,
+    member: Member,
+    binary: &Binary,
+    directory: &Path,
+) -> Result<Launch, Trouble> {
+    if binary.kind == Kind::Memcached {
+        let written = memcached::write_logins(unit, directory).await;
+        written.map_err(machine("writing the login database (saslpasswd2)"))?;
+        return Ok(memcached::launch(unit, directory));
+    }
+    redis_conf::launch(unit, member, binary).map_err(|unwritable| Trouble::Unexpected {
+        doing: "drawing up the configuration",
+        answer: unwritable.to_string(),
+    })
+}
+
+/// The log with the lock on the directory; `None` where an engine runs. What an earlier engine
+/// left behind is ended first.
+fn take(place: &Place, engines: &Engines) -> Result<Option<File>, Trouble> {
+    let taking = machine("taking the engine's directory");
+    let until = Instant::now() + TAKEN_AT_MOST;
+    loop {
+        if let Some(log) = log::take(&place.directory).map_err(&taking)? {
+            return Ok(Some(log));
+        }
+        if adopt::find(&place.directory, &place.nonce, engines).is_some() {
+            return Ok(None);
+        }
+        let swept = adopt::sweep(&place.directory, &place.nonce, engines).map_err(&taking)?;
+        if !swept && Instant::now() > until {
+            return Err(taking(io::Error::other("another process holds it")));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Starts the program in a process group of its own, so that what is typed at the control
+/// plane's terminal does not reach it. What it reads fits into a pipe, so nobody waits.
+fn spawn(path: &Path, directory: &Path, log: File, launch: Launch) -> io::Result<Process> {
+    let mut command = Command::new(path);
+    command
+        .args(&launch.arguments)
+        .env_clear()
+        .envs(launch.environment)
+        .current_dir(directory)
+        .process_group(0)
+        .stdin(if launch.input.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    let mut child = command.spawn()?;
+    // A child keeps its number until it is reaped, which only the holder does.
+    let process = Process::hold(child.id())?;
+    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), launch.input) {
+        if let Err(error) = stdin.write_all(input.expose().as_bytes()) {
+            // An engine that ended before it read will be heard of; any other must not run on.
+            tracing::warn!(%error, "an engine did not read its configuration");
+            process.signal(Signal::KILL)?;
+        }
+    }
+    Ok(process)
+}

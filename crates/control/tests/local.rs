@@ -1,0 +1,14 @@
+//! The local substrate, with the real engines of this machine.
+
+#[path = "local/adoption.rs"]
+mod adoption;
+#[path = "local/ground.rs"]
+mod ground;
+#[path = "local/lifecycle.rs"]
+mod lifecycle;
+#[path = "local/lockdown.rs"]
+mod lockdown;
+#[path = "local/memcache.rs"]
+mod memcache;
+#[path = "local/trouble.rs"]
+mod trouble;

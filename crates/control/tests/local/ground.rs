@@ -1,0 +1,230 @@
+//! What these tests stand on: installed engines, a data directory, units with addresses of their
+//! own, and the certainty that no engine outlives its test.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use ourkv_control::engine::{Binary, Engines, Kind};
+use ourkv_control::substrate::local::Local;
+use ourkv_control::substrate::{Member, Stop, Substrate, Unit};
+use ourkv_domain::ids::InstanceId;
+use ourkv_domain::instance::{EngineVersion, InstanceType, NodeType, Secrets};
+use ourkv_domain::parameter::Parameters;
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, Value};
+
+pub(crate) const PASSWORD: &str = "Passw0rd!#$";
+pub(crate) const ADMIN: &str = "AdminSecret0123456789abcdefghijk";
+pub(crate) const LINK: &str = "LinkSecret0123456789abcdefghijkl";
+
+/// Every engine of this machine, as `ourkv serve` finds them.
+pub(crate) async fn installed() -> Engines {
+    let directory = std::env::var_os("OURKV_ENGINES_DIR").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".local/share/ourkv/engines"),
+        PathBuf::from,
+    );
+    let engines = Engines::discover(&[directory]).await;
+    for kind in [Kind::Redis, Kind::Memcached] {
+        let there = engines
+            .binaries()
+            .iter()
+            .any(|b| b.kind == kind && b.from_distribution);
+        assert!(
+            there,
+            "the distribution's {kind} is missing; `make test` installs it"
+        );
+    }
+    engines
+}
+
+/// Each Redis-like engine with the level of compatibility that tests ask it for.
+pub(crate) async fn each_redis() -> Vec<(Binary, EngineVersion)> {
+    let installed = installed().await;
+    let redis = installed
+        .binaries()
+        .into_iter()
+        .filter(|b| b.kind != Kind::Memcached);
+    redis
+        .map(|binary| {
+            let newest = |version: &EngineVersion| version.number() <= binary.level();
+            let levels = [
+                EngineVersion::V5_0,
+                EngineVersion::V4_0,
+                EngineVersion::V2_8,
+            ];
+            let level = levels.into_iter().find(newest).unwrap();
+            // Here it serves whatever is asked for, patched or not.
+            (
+                Binary {
+                    from_distribution: true,
+                    ..binary.clone()
+                },
+                level,
+            )
+        })
+        .collect()
+}
+
+/// The distribution's Redis.
+pub(crate) async fn usual_redis() -> Binary {
+    let installed = installed().await;
+    let usual = installed
+        .binaries()
+        .into_iter()
+        .find(|b| b.kind == Kind::Redis && b.from_distribution);
+    usual.unwrap().clone()
+}
+
+/// A data directory and a block of addresses. Engines that run in it are ended with it.
+pub(crate) struct Ground {
+    pub(crate) data: tempfile::TempDir,
+    block: u8,
+    next: u8,
+}
+
+impl Ground {
+    /// Addresses are 127.200.`block`.x.
+    pub(crate) fn new(block: u8) -> Self {
+        Self {
+            data: tempfile::tempdir().unwrap(),
+            block,
+            next: 0,
+        }
+    }
+
+    pub(crate) fn local(&self, engines: Engines) -> Local {
+        Local::new(self.data.path(), engines).unwrap()
+    }
+
+    pub(crate) fn unit(
+        &mut self,
+        kind: InstanceType,
+        node: NodeType,
+        version: EngineVersion,
+    ) -> Unit {
+        self.next += 1;
+        let ip = Ipv4Addr::new(127, 200, self.block, self.next);
+        Unit {
+            id: InstanceId::parse(format!("r-test{:03}{:03}", self.block, self.next)).unwrap(),
+            nonce: format!("nonce{:03}{:03}", self.block, self.next),
+            instance_type: kind,
+            node_type: node,
+            version,
+            capacity_mb: 64,
+            connections: 50,
+            address: SocketAddrV4::new(ip, kind.port()),
+            parameters: Parameters::defaults(kind, version),
+            secrets: Secrets {
+                password: Some(PASSWORD.into()),
+                admin: ADMIN.into(),
+                replication: LINK.into(),
+            },
+        }
+    }
+
+    pub(crate) fn redis(&mut self, node: NodeType, version: EngineVersion) -> Unit {
+        self.unit(InstanceType::Redis, node, version)
+    }
+
+    pub(crate) fn directory(&self, unit: &Unit, member: Member) -> PathBuf {
+        let number = if member == Member::First { "0" } else { "1" };
+        let root = self.data.path().canonicalize().unwrap();
+        root.join("engines")
+            .join(format!("{}.{}", unit.id, unit.nonce))
+            .join(number)
+    }
+
+    /// The process of a member's engine, found by its working directory.
+    pub(crate) fn pid(&self, unit: &Unit, member: Member) -> i32 {
+        let directory = self.directory(unit, member);
+        let pids = processes_in(&directory);
+        // A child that writes a file has its engine for a parent.
+        let parent = |pid: &i32| procfs::process::Process::new(*pid).and_then(|p| p.stat());
+        let is_engine = |pid: &&i32| parent(pid).is_ok_and(|stat| !pids.contains(&stat.ppid));
+        let engines: Vec<&i32> = pids.iter().filter(is_engine).collect();
+        assert_eq!(engines.len(), 1, "engines in {}", directory.display());
+        *engines[0]
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let Ok(root) = self.data.path().canonicalize() else {
+            return;
+        };
+        processes_in(&root).into_iter().for_each(kill);
+    }
+}
+
+/// Processes that work in a directory or below it, zombies aside.
+pub(crate) fn processes_in(directory: &Path) -> Vec<i32> {
+    let all = procfs::process::all_processes()
+        .unwrap()
+        .filter_map(Result::ok);
+    all.filter(|process| process.cwd().is_ok_and(|cwd| cwd.starts_with(directory)))
+        .map(|process| process.pid())
+        .collect()
+}
+
+/// `kill -9`.
+pub(crate) fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+/// Prepares, starts and links all members, and logs in.
+pub(crate) async fn bring_up(local: &Local, unit: &Unit) {
+    local.prepare(unit).await.unwrap();
+    for member in unit.members() {
+        let started = local.start(unit, *member).await;
+        started.unwrap_or_else(|trouble| panic!("start of {member} of {}: {trouble}", unit.id));
+    }
+    local.link(unit).await.unwrap();
+    local.login(unit).await.unwrap();
+}
+
+/// Stops all members and removes the instance.
+pub(crate) async fn take_down(local: &Local, unit: &Unit) {
+    for member in unit.members() {
+        local.stop(unit, *member, Stop::Discard).await.unwrap();
+    }
+    local.remove(unit).await.unwrap();
+}
+
+/// A connection as a client makes it; logged in if there is a password.
+pub(crate) async fn client(
+    unit: &Unit,
+    password: Option<&str>,
+) -> RedisResult<MultiplexedConnection> {
+    let mut info = redis::RedisConnectionInfo::default().set_skip_set_lib_name();
+    if let Some(password) = password {
+        info = info.set_password(password);
+    }
+    let stream = tokio::net::TcpStream::connect(unit.address).await?;
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+    let (connection, driver) =
+        MultiplexedConnection::new_with_config(&info, stream, patient).await?;
+    tokio::spawn(driver);
+    Ok(connection)
+}
+
+/// Runs a command written as in redis-cli.
+pub(crate) async fn run(
+    connection: &mut MultiplexedConnection,
+    command: &str,
+) -> RedisResult<Value> {
+    let mut words = command.split(' ');
+    let mut request = redis::cmd(words.next().unwrap());
+    words.for_each(|word| {
+        request.arg(word);
+    });
+    request.query_async(connection).await
+}
+
+/// The same, for an answer that is text.
+pub(crate) async fn text(connection: &mut MultiplexedConnection, command: &str) -> String {
+    let answer = run(connection, command)
+        .await
+        .unwrap_or_else(|e| panic!("{command}: {e}"));
+    redis::from_redis_value(answer).unwrap()
+}
