@@ -33,20 +33,27 @@ impl Gateway {
             return Err(common::throttled().into());
         }
         let (id, nonce, expires) = (key.id.clone(), call.nonce.clone(), call.nonce_expires());
-        let fresh = self.0.platform.store.write(move |tx| {
-            Ok::<_, Failure>(tx.burn_nonce(&id, &nonce, expires)?)
-        });
+        let fresh = self
+            .0
+            .platform
+            .store
+            .write(move |tx| Ok::<_, Failure>(tx.burn_nonce(&id, &nonce, expires)?));
         if !fresh.await? {
             return Err(common::nonce_used().into());
         }
-        Ok(Caller { account: key.account, access_key: key.id })
+        Ok(Caller {
+            account: key.account,
+            access_key: key.id,
+        })
     }
 
     async fn key(&self, id: &str) -> Result<AccessKey, Failure> {
         let id = AccessKeyId::parse(id).map_err(|_| common::key_not_found())?;
-        let found = self.0.platform.store.read(move |tx| {
-            Ok::<_, Failure>(tx.access_key(&id)?)
-        });
+        let found = self
+            .0
+            .platform
+            .store
+            .read(move |tx| Ok::<_, Failure>(tx.access_key(&id)?));
         found.await?.ok_or_else(|| common::key_not_found().into())
     }
 }

@@ -16,8 +16,12 @@ pub(super) struct Throttle(Mutex<HashMap<AccessKeyId, (u32, Arc<DefaultDirectRat
 impl Throttle {
     /// Whether the key may make this call now. A changed limit takes effect at once.
     pub(super) fn admits(&self, key: &AccessKey) -> bool {
-        let Some(per_second) = key.calls_per_second else { return true };
-        let Some(quota) = NonZeroU32::new(per_second).map(Quota::per_second) else { return false };
+        let Some(per_second) = key.calls_per_second else {
+            return true;
+        };
+        let Some(quota) = NonZeroU32::new(per_second).map(Quota::per_second) else {
+            return false;
+        };
         let limiter = {
             let mut limiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let fresh = || (per_second, Arc::new(RateLimiter::direct(quota)));
@@ -59,7 +63,9 @@ mod tests {
     #[test]
     fn a_limited_key_runs_dry_and_a_raised_limit_counts_at_once() {
         let throttle = Throttle::default();
-        let admitted = (0..10_000).filter(|_| throttle.admits(&key(Some(1)))).count();
+        let admitted = (0..10_000)
+            .filter(|_| throttle.admits(&key(Some(1))))
+            .count();
         assert!((1..10_000).contains(&admitted), "{admitted}");
         assert!(throttle.admits(&key(Some(1000))));
         assert!(!throttle.admits(&key(Some(0))));

@@ -73,7 +73,11 @@ impl Endpoint for DescribeInstanceAttribute {
         let found = ctx.read(move |tx| Ok(visible(tx, &account, &id)?)).await?;
         let instance = found.ok_or(NoInstance::NotFound)?;
         let status = instance.status().ok_or(NoInstance::NotFound)?;
-        Ok(Response { instances: Instances { instances: [describe(&instance, status)] } })
+        Ok(Response {
+            instances: Instances {
+                instances: [describe(&instance, status)],
+            },
+        })
     }
 }
 
@@ -86,7 +90,11 @@ fn describe(instance: &Instance, status: Status) -> DbInstanceAttribute {
             (InstanceType::Redis, NodeType::MasterSlave) => "master-slave",
             (InstanceType::Redis, NodeType::StandAlone) | (InstanceType::Memcache, _) => "single",
         },
-        availability_value: if instance.observed.phase == Phase::Normal { "100.0%" } else { "0.0%" },
+        availability_value: if instance.observed.phase == Phase::Normal {
+            "100.0%"
+        } else {
+            "0.0%"
+        },
         maintain_start_time: "18:00Z",
         maintain_end_time: "22:00Z",
         vpc_auth_mode: "Open",

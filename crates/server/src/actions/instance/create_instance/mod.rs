@@ -30,10 +30,9 @@ use ourkv_domain::network::domain::connection_domain;
 use ourkv_store::Tx;
 use ourkv_wire::{Fault, Params};
 
-pub(super) use refusal::Refusal;
-pub(super) use request::{Request, Size};
-pub(super) use response::Response;
-
+use self::refusal::Refusal;
+use self::request::{Request, Size};
+use self::response::Response;
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Platform};
 
 /// The action.
@@ -57,7 +56,9 @@ impl Endpoint for CreateInstance {
 
     async fn run(ctx: &Ctx, request: Request) -> Result<Response, Failure> {
         let catalogue = ctx.platform.catalogue;
-        let region = catalogue.region(&request.region).ok_or(Refusal::UnknownRegion)?;
+        let region = catalogue
+            .region(&request.region)
+            .ok_or(Refusal::UnknownRegion)?;
         let class = class(catalogue, &request)?;
         let creation = Creation::new(ctx, request, region, class);
         let response = ctx.write(move |tx| creation.run(tx)).await?;
@@ -69,14 +70,18 @@ impl Endpoint for CreateInstance {
 /// The class that was asked for, if it exists, runs here and fits the rest of the request.
 fn class(catalogue: &'static Catalogue, request: &Request) -> Result<&'static Class, Refusal> {
     let class = match &request.size {
-        Size::Class(code) => {
-            catalogue.class(code).ok_or(Refusal::UnknownClass)?
-        }
+        Size::Class(code) => catalogue.class(code).ok_or(Refusal::UnknownClass)?,
         Size::Capacity(mb) => catalogue
-            .by_capacity(*mb, request.instance_type, request.node_type.unwrap_or_default())
+            .by_capacity(
+                *mb,
+                request.instance_type,
+                request.node_type.unwrap_or_default(),
+            )
             .ok_or(Refusal::UnknownCapacity)?,
     };
-    let nodes_match = request.node_type.is_none_or(|asked| asked == class.node_type)
+    let nodes_match = request
+        .node_type
+        .is_none_or(|asked| asked == class.node_type)
         || class.instance_type == InstanceType::Memcache;
     if class.instance_type != request.instance_type || !nodes_match {
         return Err(Refusal::ClassMismatch);
@@ -130,7 +135,9 @@ impl Creation {
         if let Some(scope) = &scope {
             let print = self.request.fingerprint.clone();
             if let Some(remembered) = tx.claim_token(scope, &print, self.now)? {
-                let answer = remembered.replay(&print).map_err(|_| Refusal::TokenMismatch)?;
+                let answer = remembered
+                    .replay(&print)
+                    .map_err(|_| Refusal::TokenMismatch)?;
                 return serde_json::from_str(&answer).map_err(Failure::internal);
             }
         }

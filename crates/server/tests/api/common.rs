@@ -3,9 +3,10 @@
 //! Every server has a loopback block of its own, so that servers of one test run never meet.
 //! Dropping it stops its engines and the process, by pid, also when a test fails.
 
-#![allow(dead_code, reason = "each test file uses its own part of the harness")]
-#![allow(missing_docs, reason = "a test harness")]
-#![expect(clippy::disallowed_methods, reason = "a client signs with the real time")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a client signs with the real time"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -17,16 +18,19 @@ use jiff::Timestamp;
 use ourkv_wire::{Format, HmacAlgorithm, Outgoing, Params, SignedRequest, Signer};
 use serde_json::Value;
 
-pub const KEY_ID: &str = "LTAI5tTestTestTestTest01";
-pub const KEY_SECRET: &str = "secretForTests/0123456789";
-pub const PASSWORD: &str = "Passw0rd!@#";
+pub(crate) const KEY_ID: &str = "LTAI5tTestTestTestTest01";
+pub(crate) const KEY_SECRET: &str = "secretForTests/0123456789";
+pub(crate) const PASSWORD: &str = "Passw0rd!@#";
 
 /// The longest wait for anything that should come about; far beyond what it takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Ourkv {
-    pub dir: tempfile::TempDir,
-    pub address: String,
+pub(crate) struct Ourkv {
+    /// The data directory.
+    pub(crate) dir: PathBuf,
+    /// Where the API listens.
+    pub(crate) address: String,
+    home: tempfile::TempDir,
     block: u32,
     child: Option<Child>,
     args: Vec<String>,
@@ -34,58 +38,69 @@ pub struct Ourkv {
 }
 
 impl Ourkv {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[], &[])
     }
 
-    pub fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
-        static BLOCKS: AtomicU32 = AtomicU32::new(0);
-        let mut server = Self {
-            dir: tempfile::tempdir().unwrap(),
-            address: String::new(),
-            block: 32 + BLOCKS.fetch_add(1, Ordering::Relaxed) % 128,
-            child: None,
-            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-        };
+    pub(crate) fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut server = Self::prepare(args, env);
         server.serve();
         server
     }
 
+    /// A server that is not started yet.
+    pub(crate) fn prepare(args: &[&str], env: &[(&str, &str)]) -> Self {
+        static BLOCKS: AtomicU32 = AtomicU32::new(0);
+        let home = tempfile::tempdir().unwrap();
+        Self {
+            dir: home.path().join("data"),
+            home,
+            address: String::new(),
+            block: 32 + BLOCKS.fetch_add(1, Ordering::Relaxed) % 128,
+            child: None,
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            env: env
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+        }
+    }
+
     /// Starts the process and waits for its address.
-    pub fn serve(&mut self) {
+    pub(crate) fn serve(&mut self) {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.dir.path().join("test-serve.log"))
+            .open(self.log_file())
             .unwrap();
         let mut command = self.command(&["serve"]);
         command
             .args(["--listen", "127.0.0.1:0", "--dns", "127.0.0.1:0"])
             .args(["--address-block", &format!("127.{}.0.0/16", self.block)])
             .args(&self.args)
-            .envs(self.env.iter().cloned())
             .stdout(Stdio::piped())
             .stderr(log);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.find_map(|line| {
-            line.unwrap().strip_prefix("listening on http://").map(str::to_owned)
+            line.unwrap()
+                .strip_prefix("listening on http://")
+                .map(str::to_owned)
         });
         self.child = Some(child);
         self.address = address.unwrap_or_else(|| panic!("serve ended early: {}", self.log()));
     }
 
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("test-serve.log")).unwrap_or_default()
+    fn log_file(&self) -> PathBuf {
+        self.home.path().join("serve.log")
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
     /// Ends the process as a power cut of the process would, and collects it.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             child.wait().unwrap();
@@ -93,13 +108,10 @@ impl Ourkv {
     }
 
     /// Whether the process still runs.
-    pub fn runs(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
-    }
-
-    /// Waits for the process to end by itself.
-    pub fn wait_for_end(&mut self) {
-        self.child.take().unwrap().wait().unwrap();
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -107,32 +119,33 @@ impl Ourkv {
         command
             .args(args)
             .arg("--data-dir")
-            .arg(self.dir.path())
+            .arg(&self.dir)
             .env("OURKV_ACCESS_KEY_ID", KEY_ID)
             .env("OURKV_ACCESS_KEY_SECRET", KEY_SECRET)
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::null());
         command
     }
 
     /// Runs an operator's command and returns what it did.
-    pub fn try_cli(&self, args: &[&str]) -> Output {
+    pub(crate) fn try_cli(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
     /// Runs an operator's command that must succeed; returns its standard output.
-    pub fn cli(&self, args: &[&str]) -> String {
+    pub(crate) fn cli(&self, args: &[&str]) -> String {
         let output = self.try_cli(args);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ourkv {args:?}: {stderr}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(&self.address, KEY_ID, KEY_SECRET)
     }
 
     /// Creates an instance of the smallest class with [`PASSWORD`].
-    pub fn create(&self, more: &[(&str, &str)]) -> Value {
+    pub(crate) fn create(&self, more: &[(&str, &str)]) -> Value {
         let mut params = vec![
             ("RegionId", "cn-hongkong"),
             ("InstanceClass", "redis.master.small.default"),
@@ -144,62 +157,80 @@ impl Ourkv {
     }
 
     /// The attributes of an instance once its status is `status`.
-    pub fn wait_for(&self, id: &str, status: &str) -> Value {
+    pub(crate) fn wait_for(&self, id: &str, status: &str) -> Value {
         let began = Instant::now();
         loop {
             let attributes = self.attributes(id);
             if attributes["InstanceStatus"] == status {
                 return attributes;
             }
-            assert!(began.elapsed() < PATIENCE, "{id} is not {status}: {attributes}\n{}", self.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{id} is not {status}: {attributes}\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    pub fn attributes(&self, id: &str) -> Value {
-        let reply = self.client().call("DescribeInstanceAttribute", &[("InstanceId", id)]);
+    pub(crate) fn attributes(&self, id: &str) -> Value {
+        let reply = self
+            .client()
+            .call("DescribeInstanceAttribute", &[("InstanceId", id)]);
         reply.expect_ok()["Instances"]["DBInstanceAttribute"][0].clone()
     }
 
     /// Creates an instance and waits until it is `Normal`; returns its id.
-    pub fn normal(&self, more: &[(&str, &str)]) -> Value {
+    pub(crate) fn normal(&self, more: &[(&str, &str)]) -> Value {
         let created = self.create(more);
         self.wait_for(created["InstanceId"].as_str().unwrap(), "Normal");
         created
     }
 
     /// Ends the process, and starts it again with other variables.
-    pub fn restart(&mut self, env: &[(&str, &str)]) {
+    pub(crate) fn restart(&mut self, env: &[(&str, &str)]) {
         self.kill();
-        self.env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        self.env = env
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         self.serve();
     }
 
     /// A variable that the process was started with.
-    pub fn env(&self, name: &str) -> Option<&str> {
-        self.env.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+    pub(crate) fn env(&self, name: &str) -> Option<&str> {
+        self.env
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| &**value)
     }
 
     /// Waits until `done`; `what` is what is waited for.
     #[track_caller]
-    pub fn until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+    pub(crate) fn until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let began = Instant::now();
         while !done(self) {
-            assert!(began.elapsed() < PATIENCE, "never came about: {what}\n{}", self.log());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "never came about: {what}\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     /// A plain TCP connection to an instance, as its tenant's client makes it.
-    pub fn redis(created: &Value) -> redis::RedisResult<redis::Connection> {
+    pub(crate) fn redis(created: &Value) -> redis::RedisResult<redis::Connection> {
         let (ip, port) = (created["PrivateIpAddr"].as_str().unwrap(), &created["Port"]);
         redis::Client::open(format!("redis://{ip}:{port}/"))?.get_connection()
     }
 
     /// The directories of engines, one per instance.
-    pub fn engine_dirs(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.dir.path().join("engines"));
-        entries.map(|dirs| dirs.map(|dir| dir.unwrap().path()).collect()).unwrap_or_default()
+    pub(crate) fn engine_dirs(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.dir.join("engines"));
+        entries
+            .map(|dirs| dirs.map(|dir| dir.unwrap().path()).collect())
+            .unwrap_or_default()
     }
 }
 
@@ -211,42 +242,53 @@ impl Drop for Ourkv {
 }
 
 /// A signing client.
-pub struct Client {
-    pub address: String,
+pub(crate) struct Client {
+    pub(crate) address: String,
     signer: Signer,
     agent: ureq::Agent,
 }
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub struct Reply {
-    pub status: u16,
-    pub content_type: String,
-    pub request_id: String,
-    pub text: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) request_id: String,
+    pub(crate) text: String,
 }
 
 impl Client {
-    pub fn new(address: &str, id: &str, secret: &str) -> Self {
+    pub(crate) fn new(address: &str, id: &str, secret: &str) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
             .build();
-        Self { address: address.to_owned(), signer: Signer::new(id, secret), agent: config.into() }
+        Self {
+            address: address.to_owned(),
+            signer: Signer::new(id, secret),
+            agent: config.into(),
+        }
     }
 
     /// Calls with the V3 signature.
-    pub fn call(&self, action: &str, params: &[(&str, &str)]) -> Reply {
-        self.send(&self.outgoing(action, params, Format::Json, |call| self.signer.sign_v3(call)))
+    pub(crate) fn call(&self, action: &str, params: &[(&str, &str)]) -> Reply {
+        self.send(&self.outgoing(action, params, Format::Json, |call| {
+            self.signer.sign_v3(call)
+        }))
     }
 
     /// Calls with the v1 signature, everything in the query of a GET.
-    pub fn call_v1(&self, action: &str, params: &[(&str, &str)], format: Format) -> Reply {
+    pub(crate) fn call_v1(&self, action: &str, params: &[(&str, &str)], format: Format) -> Reply {
         self.send(&self.sign_v1(action, params, format))
     }
 
     /// A request of its own nonce and time, ready to be sent, and sent again.
-    pub fn sign_v1(&self, action: &str, params: &[(&str, &str)], format: Format) -> SignedRequest {
+    pub(crate) fn sign_v1(
+        &self,
+        action: &str,
+        params: &[(&str, &str)],
+        format: Format,
+    ) -> SignedRequest {
         self.outgoing(action, params, format, |call| {
             self.signer.sign_v1_get(call, HmacAlgorithm::Sha1)
         })
@@ -259,7 +301,9 @@ impl Client {
         format: Format,
         sign: impl FnOnce(&Outgoing<'_>) -> SignedRequest,
     ) -> SignedRequest {
-        let pairs = params.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let pairs = params
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
         sign(&Outgoing {
             action,
             version: "2015-01-01",
@@ -272,25 +316,37 @@ impl Client {
     }
 
     #[track_caller]
-    pub fn send(&self, request: &SignedRequest) -> Reply {
+    pub(crate) fn send(&self, request: &SignedRequest) -> Reply {
         self.try_send(request).unwrap()
     }
 
     /// Calls with the V3 signature; an error where no answer came.
-    pub fn try_call(&self, action: &str, params: &[(&str, &str)]) -> Result<Reply, ureq::Error> {
+    pub(crate) fn try_call(
+        &self,
+        action: &str,
+        params: &[(&str, &str)],
+    ) -> Result<Reply, ureq::Error> {
         let sign = |call: &Outgoing<'_>| self.signer.sign_v3(call);
         self.try_send(&self.outgoing(action, params, Format::Json, sign))
     }
 
     fn try_send(&self, request: &SignedRequest) -> Result<Reply, ureq::Error> {
         let uri = format!("http://{}{}", self.address, request.path_and_query);
-        let mut builder = ureq::http::Request::builder().method(&*request.method).uri(uri);
+        let mut builder = ureq::http::Request::builder()
+            .method(&*request.method)
+            .uri(uri);
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
-        let mut answer = self.agent.run(builder.body(request.body.clone()).unwrap())?;
+        let mut answer = self
+            .agent
+            .run(builder.body(request.body.clone()).unwrap())?;
         let header = |name: &str| {
-            answer.headers().get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default()
+            answer
+                .headers()
+                .get(name)
+                .map(|v| v.to_str().unwrap().to_owned())
+                .unwrap_or_default()
         };
         Ok(Reply {
             status: answer.status().as_u16(),
@@ -302,26 +358,31 @@ impl Client {
 }
 
 impl Reply {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
 
     #[track_caller]
-    pub fn expect_ok(&self) -> Value {
+    pub(crate) fn expect_ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()
     }
 
     /// Status, code and message of a refusal.
     #[track_caller]
-    pub fn refusal(&self) -> (u16, String, String) {
+    pub(crate) fn refusal(&self) -> (u16, String, String) {
         let body = self.json();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         (self.status, text("Code"), text("Message"))
     }
 
     #[track_caller]
-    pub fn expect_refusal(&self, status: u16, code: &str, message: &str) {
-        assert_eq!(self.refusal(), (status, code.to_owned(), message.to_owned()), "{}", self.text);
+    pub(crate) fn expect_refusal(&self, status: u16, code: &str, message: &str) {
+        assert_eq!(
+            self.refusal(),
+            (status, code.to_owned(), message.to_owned()),
+            "{}",
+            self.text
+        );
     }
 }

@@ -1,0 +1,68 @@
+//! The same program on PostgreSQL: one control plane, and two on one database.
+
+use std::collections::HashSet;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+
+use ourkv_store::testing::TemporaryPostgres;
+use ourkv_wire::Format;
+
+use crate::common::{Client, KEY_ID, KEY_SECRET, Ourkv};
+
+const TOKEN: [(&str, &str); 3] = [
+    ("RegionId", "cn-hongkong"),
+    ("InstanceClass", "redis.basic.small.default"),
+    ("Token", "once"),
+];
+
+/// A second control plane on the database of the first; it needs the same key file.
+fn beside(first: &Ourkv, env: &[(&str, &str)]) -> Ourkv {
+    let mut second = Ourkv::prepare(&[], env);
+    std::fs::DirBuilder::new().mode(0o700).create(&second.dir).unwrap();
+    let key = std::fs::read(first.dir.join("secret.key")).unwrap();
+    let mut open = std::fs::OpenOptions::new();
+    let file = open.write(true).create_new(true).mode(0o600);
+    let mut file = file.open(second.dir.join("secret.key")).unwrap();
+    std::io::Write::write_all(&mut file, &key).unwrap();
+    second.serve();
+    second
+}
+
+#[test]
+fn an_instance_comes_up_and_goes() {
+    let url = TemporaryPostgres::shared().url();
+    let server = Ourkv::start_with(&[], &[("OURKV_DATABASE", &url)]);
+    let created = server.normal(&[]);
+    let id = created["InstanceId"].as_str().unwrap();
+    server.client().call("DeleteInstance", &[("InstanceId", id)]).expect_ok();
+    server.until("nothing left", |server| server.engine_dirs().is_empty());
+}
+
+#[test]
+fn two_control_planes_share_nonces_and_tokens() {
+    let url = TemporaryPostgres::shared().url();
+    let env = [("OURKV_DATABASE", &*url)];
+    let first = Ourkv::start_with(&[], &env);
+    let second = beside(&first, &env);
+    // The host is not part of a v1 signature, so one request fits both.
+    let request = first.client().sign_v1("DescribeRegions", &[], Format::Json);
+    first.client().send(&request).expect_ok();
+    assert_eq!(second.client().send(&request).refusal().1, "SignatureNonceUsed");
+
+    let addresses = [&first.address, &second.address];
+    let ids: HashSet<String> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..40)
+            .map(|n| {
+                let client = Client::new(addresses[n % 2], KEY_ID, KEY_SECRET);
+                scope.spawn(move || {
+                    let answer = client.call("CreateInstance", &TOKEN).expect_ok();
+                    answer["InstanceId"].as_str().unwrap().to_owned()
+                })
+            })
+            .collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    });
+    assert_eq!(ids.len(), 1);
+    let id = ids.into_iter().next().unwrap();
+    second.wait_for(&id, "Normal");
+    assert_eq!(first.engine_dirs().len() + second.engine_dirs().len(), 1);
+}
