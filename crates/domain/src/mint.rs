@@ -8,7 +8,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::catalogue::region::Region;
-use crate::ids::{AccessKeyId, AccountId, InstanceId, NodeId, OrderId, VSwitchId, VpcId};
+use crate::ids::{
+    AccessKeyId, AccountId, CouponNo, InstanceId, NodeId, OrderId, VSwitchId, VpcId,
+};
 use crate::instance::InstanceType;
 use crate::secret::Secret;
 
@@ -54,6 +56,11 @@ impl Mint {
     /// Fifteen decimal digits, no leading zero: the form of the vendor's order numbers.
     pub fn order(&self) -> OrderId {
         OrderId::parse(self.decimal(15)).expect("decimal digits are an id")
+    }
+
+    /// Fifteen decimal digits, no leading zero.
+    pub fn coupon(&self) -> CouponNo {
+        CouponNo::parse(self.decimal(15)).expect("decimal digits are an id")
     }
 
     /// Sixteen decimal digits, no leading zero.

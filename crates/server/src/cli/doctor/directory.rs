@@ -1,0 +1,80 @@
+//! The data directory: is it closed to others, does its key fit, does its store open.
+
+use std::os::unix::fs::PermissionsExt;
+
+use ourkv_store::{Filter, Tx};
+
+use super::Finding;
+use crate::cli::Context;
+use crate::opening::{Credentials, DataDir, Opened};
+
+pub(super) async fn check(context: &Context) -> Vec<Finding> {
+    let path = &context.config.data_dir;
+    let dir = match DataDir::open(path) {
+        Ok(dir) if dir.is_furnished() => dir,
+        _ => {
+            let found = format!("{} was not used yet", path.display());
+            return vec![Finding::ok("data directory", found)];
+        }
+    };
+    vec![permissions(&dir), store(context).await, credentials(&dir)]
+}
+
+fn permissions(dir: &DataDir) -> Finding {
+    const CHECK: &str = "data directory";
+    let path = dir.path().display();
+    match dir
+        .path()
+        .metadata()
+        .map(|metadata| metadata.permissions().mode() & 0o777)
+    {
+        Ok(0o700) => Finding::ok(CHECK, format!("{path} is closed to others")),
+        Ok(mode) => {
+            let found = format!("{path} has mode {mode:o}");
+            Finding::problem(CHECK, found, format!("chmod 700 {path}"))
+        }
+        Err(error) => Finding::problem(
+            CHECK,
+            format!("{path}: {error}"),
+            "run as the owner of the directory",
+        ),
+    }
+}
+
+/// Opening proves the key file, its mode and that it fits; reading proves the rows.
+async fn store(context: &Context) -> Finding {
+    const CHECK: &str = "store";
+    let opened = match Opened::existing(&context.config).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            return Finding::problem(CHECK, error.to_string(), "see the text of the error");
+        }
+    };
+    let read = |tx: &mut Tx<'_>| {
+        let instances = tx.instances(&Filter::default(), None)?.len();
+        tx.access_keys()?;
+        anyhow::Ok((tx.accounts()?.len(), instances))
+    };
+    match opened.store.read(read).await {
+        Ok((accounts, instances)) => {
+            Finding::ok(CHECK, format!("{accounts} accounts, {instances} instances"))
+        }
+        Err(error) => {
+            let advice = "restore the directory from a backup";
+            Finding::problem(CHECK, format!("{error:#}"), advice)
+        }
+    }
+}
+
+fn credentials(dir: &DataDir) -> Finding {
+    const CHECK: &str = "credentials";
+    match Credentials::read(dir) {
+        Ok(Some(key)) => Finding::ok(CHECK, key.id.to_string()),
+        Ok(None) => {
+            let advice = "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET for \
+                          `ourkv call`; `ourkv key create` makes a key";
+            Finding::warning(CHECK, "there is no file `credentials`", advice)
+        }
+        Err(error) => Finding::warning(CHECK, error.to_string(), "see README, section Keys"),
+    }
+}

@@ -1,0 +1,88 @@
+//! `ourkv doctor`: what is wrong with this machine or data directory, and what to do about it.
+//!
+//! It changes nothing. A problem makes the exit code 1; a warning does not.
+
+mod directory;
+mod machine;
+mod network;
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use strum::Display;
+
+use super::Context;
+
+/// Check the machine and the data directory, and say what to do
+#[derive(Debug, Args)]
+pub(super) struct Doctor {}
+
+/// What one check found.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    state: State,
+    found: String,
+    advice: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, Serialize)]
+#[strum(serialize_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// As it should be.
+    Ok,
+    /// Something will not work that not everyone needs.
+    Warning,
+    /// Something will not work.
+    Problem,
+}
+
+impl Doctor {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let mut findings = directory::check(context).await;
+        findings.extend(machine::check(&context.config).await);
+        findings.extend(network::check(context).await);
+        context.output.list(&findings)?;
+        let sound = findings
+            .iter()
+            .all(|finding| finding.state != State::Problem);
+        Ok(if sound {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            check,
+            state: State::Ok,
+            found: found.into(),
+            advice: None,
+        }
+    }
+
+    fn warning(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        let advice = Some(advice.into());
+        Self {
+            check,
+            state: State::Warning,
+            found: found.into(),
+            advice,
+        }
+    }
+
+    fn problem(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        let advice = Some(advice.into());
+        Self {
+            check,
+            state: State::Problem,
+            found: found.into(),
+            advice,
+        }
+    }
+}

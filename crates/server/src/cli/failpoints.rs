@@ -1,0 +1,30 @@
+//! `ourkv failpoints`: the places where a test can break this program.
+
+use clap::Args;
+use ourkv_control::reconciler;
+use serde::Serialize;
+
+use crate::gateway;
+
+use super::Context;
+
+/// List the failpoints; FAILPOINTS=name=return;… sets them
+#[derive(Debug, Args)]
+pub(super) struct Failpoints {}
+
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+}
+
+impl Failpoints {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let steps = reconciler::failpoint_names();
+        let rows: Vec<_> = steps
+            .into_iter()
+            .chain(gateway::FAILPOINTS)
+            .map(|name| Row { name })
+            .collect();
+        context.output.list(&rows)
+    }
+}

@@ -1,0 +1,181 @@
+//! `ourkv serve`: the control plane.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use ourkv_control::failpoint;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::env::url_of;
+use super::{Context, output};
+use crate::config::{Flags, Log, LogFormat};
+use crate::opening::{Credentials, DataDir, FirstKey, Opened, RootKey, ServeLock, credentials};
+use crate::wiring::{Place, Running};
+
+/// Serve the API and bring up what is created through it
+///
+/// Writes `listening on http://ADDRESS:PORT` to standard output once the API answers, and logs to
+/// standard error. SIGTERM and SIGINT end it after the requests under way; engines go on, and the
+/// next start adopts them. A second signal ends it at once.
+///
+/// The first start makes a root account. Its AccessKey is `OURKV_ACCESS_KEY_ID` and
+/// `OURKV_ACCESS_KEY_SECRET` if both are set, else a random one that is shown once; either way it
+/// is kept in the file `credentials` of the data directory. Setting both later adds that key.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where the API listens; port 0 takes a free one [default: 127.0.0.1:2015]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Where engines run: `local` [default: local]
+    #[arg(long, value_name = "KIND")]
+    substrate: Option<String>,
+    /// Where the DNS server listens, or `off` [default: 127.0.0.1:2053 if that is free]
+    #[arg(long, value_name = "ADDRESS:PORT|off")]
+    dns: Option<String>,
+    /// The /16 of 127.0.0.0/8 that instances are put into [default: by the node's id]
+    #[arg(long, value_name = "CIDR")]
+    address_block: Option<String>,
+    /// How log lines look [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+impl Serve {
+    /// Hands the flags of this command to the settings.
+    pub(super) fn add_flags(&self, flags: &mut Flags) {
+        flags.listen.clone_from(&self.listen);
+        flags.substrate.clone_from(&self.substrate);
+        flags.dns.clone_from(&self.dns);
+        flags.address_block.clone_from(&self.address_block);
+        flags.log_format = self.log_format;
+    }
+
+    pub(super) fn run(context: &Context) -> anyhow::Result<ExitCode> {
+        start_logging(&context.config.log);
+        failpoint::arm();
+        if let Err(error) = raise_file_limit() {
+            tracing::warn!(%error, "the limit on open files stays as it is");
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        let ended = runtime.block_on(serve(context));
+        runtime.shutdown_background();
+        ended.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+async fn serve(context: &Context) -> anyhow::Result<()> {
+    let config = &context.config;
+    let first_key = FirstKey::of(&context.environment)?;
+    let lock = ServeLock::take(&DataDir::open_or_create(&config.data_dir)?)?;
+    let mut signals = Signals::listen()?;
+    let metrics = install_metrics()?;
+
+    let opened = Opened::create(config).await?;
+    let dir = opened.dir.clone();
+    if let RootKey::Fresh(key) = opened.furnish(first_key).await? {
+        show(&key, &dir);
+    }
+    let place = Place::Local {
+        engines: config.engines.dir.clone(),
+    };
+    let running = Running::start(config, opened, place, metrics).await?;
+    dir.note_endpoint(&url_of(running.address))
+        .context("the file `endpoint`")?;
+    announce(&running)?;
+
+    tokio::select! {
+        () = signals.next() => tracing::info!("ending: requests under way are finished, engines go on"),
+        () = running.failed() => {}
+    }
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    tokio::select! {
+        ended = running.shutdown() => ended?,
+        () = signals.next() => tracing::warn!("ending at once, as told by a second signal"),
+    }
+    drop(lock);
+    Ok(())
+}
+
+/// The only time that a secret is shown.
+fn show(key: &Credentials, dir: &DataDir) {
+    output::say(&format!(
+        "made the root account; its AccessKey, also in {}:\n  {}={}\n  {}={}",
+        dir.credentials().display(),
+        credentials::ID,
+        key.id,
+        credentials::SECRET,
+        key.secret.expose(),
+    ));
+}
+
+fn announce(running: &Running) -> anyhow::Result<()> {
+    if let Some(address) = running.dns_address {
+        tracing::info!(%address, "answering DNS");
+    }
+    output::print(&format!("listening on http://{}", running.address))?;
+    // Not being run by systemd is no error.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn start_logging(log: &Log) {
+    // The tool for migrations tells what the store says itself where it matters.
+    let filter = EnvFilter::new(format!("refinery_core=warn,{}", log.level));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match log.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
+
+fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)
+        .map_err(|_| anyhow::anyhow!("metrics are set up twice"))?;
+    Ok(handle)
+}
+
+/// Each connection and each engine under watch takes a descriptor: takes all that the machine
+/// lets this user have.
+fn raise_file_limit() -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    Ok(setrlimit(Resource::Nofile, raised)?)
+}

@@ -1,0 +1,55 @@
+//! The section `network`: names and addresses of instances.
+
+use ourkv_domain::network::block::LoopbackBlock;
+use ourkv_domain::network::domain::DEFAULT_SUFFIX;
+use serde::Deserialize;
+
+/// Names and addresses of instances.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// What the names of endpoints end in.
+    #[serde(deserialize_with = "suffix")]
+    pub domain_suffix: String,
+    /// The /16 of 127.0.0.0/8 that instances are put into; without one, the node's id picks it.
+    #[serde(deserialize_with = "block")]
+    pub address_block: Option<LoopbackBlock>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            domain_suffix: DEFAULT_SUFFIX.into(),
+            address_block: None,
+        }
+    }
+}
+
+/// A host name: labels of letters, digits and hyphens.
+fn suffix<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?.to_ascii_lowercase();
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if text.len() <= 180 && text.split('.').all(label) {
+        Ok(text)
+    } else {
+        Err(serde::de::Error::custom(
+            "must be a domain name such as rds.aliyuncs.com",
+        ))
+    }
+}
+
+fn block<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<LoopbackBlock>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    LoopbackBlock::parse(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}

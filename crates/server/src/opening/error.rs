@@ -1,0 +1,92 @@
+//! Why a data directory can't be opened, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a data directory can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no such directory.
+    #[error("there is no data directory {0}; `ourkv serve` makes it, --data-dir names another")]
+    NoDataDir(PathBuf),
+    /// A directory or file is open to other users.
+    #[error("{path} is open to other users; run: chmod {wanted} {path}", path = path.display())]
+    OpenToOthers {
+        /// The directory or file.
+        path: PathBuf,
+        /// The mode that it should have.
+        wanted: &'static str,
+    },
+    /// There is a database and no key for it.
+    #[error(
+        "the key file {key} is gone, and no secret in {database} can be read without it; put it \
+         back from a backup, or start over with an empty data directory",
+        key = key.display(), database = database.display()
+    )]
+    KeyGone {
+        /// Where the key should be.
+        key: PathBuf,
+        /// What it is the key of.
+        database: PathBuf,
+    },
+    /// The key file does not hold a key.
+    #[error("the key file {path} has {length} bytes instead of 32", path = path.display())]
+    KeyLength {
+        /// The key file.
+        path: PathBuf,
+        /// How long it is, bytes.
+        length: usize,
+    },
+    /// The node file does not hold a node's id.
+    #[error("{0} does not hold the id of a node")]
+    BadNode(PathBuf),
+    /// A server works on the directory.
+    #[error("process {pid} serves {dir} already; stop it first", dir = dir.display())]
+    Served {
+        /// The directory.
+        dir: PathBuf,
+        /// The process, as it wrote itself down.
+        pid: String,
+    },
+    /// Only one half of the first AccessKey is in the environment.
+    #[error("set both OURKV_ACCESS_KEY_ID and OURKV_ACCESS_KEY_SECRET, or neither")]
+    HalfAKey,
+    /// The first AccessKey in the environment can't be one.
+    #[error("OURKV_ACCESS_KEY_ID is not 1 to 64 letters, digits and -_.")]
+    BadKeyId,
+    /// The key in the environment is someone else's.
+    #[error("OURKV_ACCESS_KEY_ID names a key of another account than the root account")]
+    ForeignKey,
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no random bytes: {0}")]
+    NoRandomness(String),
+    /// The machine refused.
+    #[error("{what} {path}: {source}", path = path.display())]
+    Io {
+        /// What it was about.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A defect: opening the database panicked.
+    #[error("opening the database panicked")]
+    Panicked,
+    /// The database can't be opened.
+    #[error(transparent)]
+    Database(#[from] ourkv_store::OpenError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] ourkv_store::StoreError),
+}
+
+impl OpenError {
+    pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            what,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}

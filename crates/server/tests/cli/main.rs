@@ -1,0 +1,12 @@
+//! The command line as operators see it: the real program on directories of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests end a test as tests do"
+)]
+
+mod admin;
+#[path = "../api/common.rs"]
+#[expect(dead_code, reason = "the tests of the API use more of it")]
+mod common;
+mod serve;
