@@ -1,5 +1,10 @@
 //! The local substrate, with the real engines of this machine.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets trouble it does not look for fails"
+)]
+
 #[path = "local/adoption.rs"]
 mod adoption;
 #[path = "local/ground.rs"]

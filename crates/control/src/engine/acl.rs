@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use ourkv_domain::secret::Secret;
 use sha2::{Digest, Sha256};
 
-use super::launch::is_plain_word;
+use super::launch::{hex, is_plain_word};
 use super::{Binary, Unwritable};
 use crate::substrate::Unit;
 
@@ -123,21 +123,21 @@ fn tenant_rules(unit: &Unit, binary: &Binary, password: &Secret) -> String {
         rules.push(sign);
         rules.push_str(rule);
     };
-    CLASSES
-        .iter()
-        .for_each(|class| add('+', &format!("@{class}")));
+    for class in CLASSES {
+        add('+', &format!("@{class}"));
+    }
     add('-', "@admin");
     add('-', "@dangerous");
-    BESIDE_THE_CLASSES
-        .iter()
-        .for_each(|command| add('+', command));
-    by_version(binary.level())
-        .iter()
-        .for_each(|rule| add(rule.0, rule.1));
+    for command in BESIDE_THE_CLASSES {
+        add('+', command);
+    }
+    for (sign, rule) in by_version(binary.level()) {
+        add(sign, rule);
+    }
     for command in unit.parameters.disabled_commands() {
-        with_twin(command, binary.level())
-            .iter()
-            .for_each(|command| add('-', command));
+        for command in with_twin(command, binary.level()) {
+            add('-', command);
+        }
     }
     rules
 }
@@ -203,11 +203,5 @@ fn with_twin(command: &'static str, level: (u16, u16)) -> Vec<&'static str> {
 
 /// A password as an ACL takes it without knowing it.
 fn hash(password: &str) -> String {
-    Sha256::digest(password.as_bytes())
-        .iter()
-        .fold(String::from("#"), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    format!("#{}", hex(&Sha256::digest(password.as_bytes())))
 }

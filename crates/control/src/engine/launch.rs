@@ -1,6 +1,7 @@
 //! How an engine is called: arguments, environment and what it reads on standard input.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 
 use ourkv_domain::secret::Secret;
 
@@ -31,4 +32,13 @@ pub(super) fn is_plain_word(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(&b))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -60,8 +60,7 @@ pub fn dial(directory: &Path, pid: u32) -> Result<UnixStream, AdminError> {
     Ok(stream)
 }
 
-/// An admin connection.
-#[derive(Debug)]
+/// An admin connection. It has no debug form, as it holds secrets.
 pub struct Admin {
     connection: MultiplexedConnection,
     login: Cmd,

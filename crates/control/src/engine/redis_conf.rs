@@ -20,7 +20,7 @@ pub const ADMIN_SOCKET: &str = "admin.sock";
 
 const MB: i64 = 1024 * 1024;
 /// Number of databases (CreateInstance family, parameter `databases`).
-const DATABASES: i64 = 256;
+const DATABASES: &str = "256";
 
 /// A setting whose value is compared with what the engine says that it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +32,10 @@ pub struct Setting {
 }
 
 impl Setting {
-    fn new(name: &'static str, value: impl ToString) -> Self {
+    fn new(name: &'static str, value: impl Into<String>) -> Self {
         Self {
             name,
-            value: value.to_string(),
+            value: value.into(),
         }
     }
 
@@ -84,12 +84,10 @@ pub fn text(unit: &Unit, member: Member, binary: &Binary) -> Result<Secret, Unwr
 pub fn settings(unit: &Unit, binary: &Binary) -> Vec<Setting> {
     let level = binary.level();
     let hz_is_set = unit.parameters.get("hz").is_some();
+    let clients = unit.connections.saturating_add(RESERVED_CONNECTIONS);
     let mut settings = vec![
-        Setting::new("maxmemory", unit.capacity_mb.saturating_mul(MB)),
-        Setting::new(
-            "maxclients",
-            unit.connections.saturating_add(RESERVED_CONNECTIONS),
-        ),
+        Setting::new("maxmemory", unit.capacity_mb.saturating_mul(MB).to_string()),
+        Setting::new("maxclients", clients.to_string()),
         Setting::new("databases", DATABASES),
         Setting::new("appendonly", if keeps_data(unit) { "yes" } else { "no" }),
     ];
@@ -113,11 +111,11 @@ pub fn keeps_data(unit: &Unit) -> bool {
 
 /// Idle engines cost next to nothing at 1 Hz. Before 6.2 a first synchronisation waits for this
 /// clock, so a pair keeps the engine's usual one.
-fn idle_hz(unit: &Unit, level: (u16, u16)) -> u8 {
+fn idle_hz(unit: &Unit, level: (u16, u16)) -> &'static str {
     if level < (6, 2) && unit.node_type == NodeType::MasterSlave {
-        10
+        "10"
     } else {
-        1
+        "1"
     }
 }
 

@@ -12,6 +12,7 @@ use ourkv_domain::instance::Secrets;
 use ourkv_domain::secret::Secret;
 use sha2::{Digest, Sha256};
 
+use super::launch::hex;
 use super::{Binary, Version};
 use crate::substrate::Unit;
 
@@ -55,11 +56,7 @@ pub fn secret_name(command: &str, secrets: &Secrets) -> Secret {
         .chain_update(b"rename-command\0")
         .chain_update(secrets.admin.expose())
         .finalize();
-    let prefix: String = digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let prefix = hex(&digest[..16]);
     Secret::from(format!("{prefix}-{command}"))
 }
 

@@ -37,7 +37,10 @@ async fn a_new_control_plane_adopts_the_same_processes() {
     assert!(whole(&next.observe(&unit).await.unwrap()));
     bring_up(&next, &unit).await;
     assert_eq!(pids(&ground, &unit), before);
-    assert_eq!(next.inventory().await.unwrap(), [unit.id.clone()]);
+    assert_eq!(
+        next.inventory().await.unwrap(),
+        std::slice::from_ref(&unit.id)
+    );
 
     // The death of one that was adopted is news as well, and leaves no zombie.
     let mut deaths = next.deaths();
@@ -111,7 +114,10 @@ async fn two_control_planes_never_run_two_engines_on_one_directory() {
     one.prepare(&unit).await.unwrap();
     for _ in 0..10 {
         // One of them may be told that the other one was faster.
-        let _ = tokio::join!(one.start(&unit, Member::First), two.start(&unit, Member::First));
+        let _ = tokio::join!(
+            one.start(&unit, Member::First),
+            two.start(&unit, Member::First)
+        );
         assert!(processes_in(&ground.directory(&unit, Member::First)).len() <= 1);
         bring_up(&one, &unit).await;
         bring_up(&two, &unit).await;

@@ -137,7 +137,7 @@ async fn a_pair_of_each_version_replicates_and_has_its_data_back_after_a_death()
         let acknowledged: i64 =
             redis::from_redis_value(wait_for_replica(&mut tenant, &binary).await).unwrap();
         assert_eq!(acknowledged, 1, "{binary}");
-        wait_for_the_disk(&ground, &unit).await;
+        appends_to_a_file(&ground, &unit);
 
         let mut deaths = local.deaths();
         kill(ground.pid(&unit, Member::First));
@@ -171,7 +171,7 @@ async fn wait_for_replica(
 }
 
 /// Appended commands are written to the file before the answer, so a killed engine loses none.
-async fn wait_for_the_disk(ground: &Ground, unit: &Unit) {
+fn appends_to_a_file(ground: &Ground, unit: &Unit) {
     let directory = ground.directory(unit, Member::First);
     let names: Vec<_> = std::fs::read_dir(directory)
         .unwrap()

@@ -132,7 +132,7 @@ const ALLOWED: &[(&str, (u16, u16))] = &[
     ("COPY s s2", (6, 2)),
     ("CLIENT INFO", (6, 2)),
     ("FUNCTION LIST", (7, 0)),
-    ("SORT_RO s", (7, 0)),
+    ("SORT_RO list", (7, 0)),
     ("OBJECT HELP", (6, 2)),
     ("CLIENT SETINFO LIB-NAME x", (7, 2)),
     ("FLUSHDB", (2, 8)),
@@ -338,7 +338,7 @@ async fn what_a_tenant_can_watch_shows_no_secret_of_ours() {
             "INFO everything",
             "LATENCY DOCTOR",
         ] {
-            shown.push_str(&format!("{:?}", run(&mut tenant, command).await.unwrap()));
+            shown = format!("{shown}{:?}", run(&mut tenant, command).await.unwrap());
         }
         run(&mut tenant, "SET the end").await.unwrap();
         shown.push_str(&read_until(&mut monitor, "\"end\"").await);

@@ -78,7 +78,7 @@ fn holder(address: SocketAddrV4) -> Option<String> {
         .filter_map(Result::ok);
     let process = processes.find(|process| has_socket(process, inode))?;
     let name = process.stat().ok()?.comm;
-    let name: String = name.chars().filter(|c| c.is_ascii_graphic()).collect();
+    let name: String = name.chars().filter(char::is_ascii_graphic).collect();
     Some(format!("{name}, process {}", process.pid()))
 }
 

@@ -114,6 +114,7 @@ fn prove(
         process,
         binary,
         manifest,
+        leads,
     })
 }
 

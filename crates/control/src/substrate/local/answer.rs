@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::event::Timespec;
 
 use super::member::Running;
-use super::{Health, Inner, Kind, Member, Trouble, Unit, blocking};
+use super::{Inner, Kind, Member, Trouble, Unit, blocking};
 use crate::engine::memcached::{Answer, Client};
 use crate::engine::redis_admin::{Admin, AdminError, Pong, dial};
 use crate::engine::redis_conf::settings;
@@ -14,11 +14,9 @@ use crate::engine::tenant::{self, Entry};
 /// How long an engine may be silent after its start. Reading its data is not silence.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long the first synchronisation of a replica may take.
-const LINK: Duration = Duration::from_secs(60);
+const LINK: Duration = Duration::from_mins(1);
 /// How long an answer may take of an engine that runs.
 const PROMPT: Duration = Duration::from_secs(5);
-/// How long an engine may take to answer while it is only being looked at.
-const GLANCE: Duration = Duration::from_secs(2);
 /// How often an engine's socket is tried until it is there.
 const TRIED_EVERY: Timespec = Timespec {
     tv_sec: 0,
@@ -43,30 +41,6 @@ impl Inner {
                 }
             } => answered,
         }
-    }
-
-    /// How a member's engine does; `None` when it does not run.
-    pub(super) async fn health(
-        &self,
-        unit: &Unit,
-        member: Member,
-    ) -> Result<Option<Health>, Trouble> {
-        let slot = self.slot(unit, member);
-        let mut known = slot.lock().await;
-        let Some(running) = self.running(&mut known, unit, member).await? else {
-            return Ok(None);
-        };
-        if let Err(error) = super::log::bound(&self.layout.member(unit, member)) {
-            tracing::warn!(instance = %unit.id, %error, "cannot cut an engine's log");
-        }
-        let glance = async {
-            match running.binary.kind {
-                Kind::Memcached => glance_at_memcached(unit, &running).await,
-                Kind::Redis | Kind::Valkey => self.glance_at_redis(unit, member, &running).await,
-            }
-        };
-        let health = tokio::time::timeout(GLANCE, glance).await.ok().flatten();
-        Ok((!running.process.is_over()).then_some(health.unwrap_or(Health::Starting)))
     }
 
     /// Returns when the second member follows the first.
@@ -223,39 +197,6 @@ impl Inner {
             Err(_) => Err(silent("waiting for its first answer", ANSWER)),
         }
     }
-
-    async fn glance_at_redis(
-        &self,
-        unit: &Unit,
-        member: Member,
-        running: &Running,
-    ) -> Option<Health> {
-        let stream = dial(&self.layout.member(unit, member), running.process.pid()).ok()?;
-        let mut admin = Admin::over(stream, &unit.secrets, &running.binary)
-            .await
-            .ok()?;
-        match admin.ping().await.ok()? {
-            Pong::Loading => None,
-            Pong::Ready if member == Member::Second && admin.is_linked().await.ok()? => {
-                Some(Health::Linked)
-            }
-            Pong::Ready => Some(Health::Answering),
-        }
-    }
-}
-
-async fn glance_at_memcached(unit: &Unit, running: &Running) -> Option<Health> {
-    let (listener, address) = (running.clone(), unit.address);
-    let listens = blocking(move || Ok(listener.listens_on(address)))
-        .await
-        .ok()?;
-    let version = Client::connect(unit.address)
-        .await
-        .ok()?
-        .version()
-        .await
-        .ok()?;
-    (listens && version == Answer::Ok).then_some(Health::Answering)
 }
 
 async fn enter_memcached(unit: &Unit) -> std::io::Result<Entry> {

@@ -60,10 +60,10 @@ pub(super) fn last_words(directory: &Path, secrets: &Secrets) -> String {
         .and_then(|log| tail(&log, LAST_WORDS))
         .unwrap_or_default();
     let clean = without_secrets(&log, secrets);
-    if clean != log {
-        if let Err(error) = std::fs::write(directory.join(LOG), &clean) {
-            tracing::warn!(%error, "cannot clean an engine's log");
-        }
+    if clean != log
+        && let Err(error) = std::fs::write(directory.join(LOG), &clean)
+    {
+        tracing::warn!(%error, "cannot clean an engine's log");
     }
     let lines: Vec<&str> = clean
         .lines()

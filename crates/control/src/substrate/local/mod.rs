@@ -11,6 +11,7 @@
 mod address;
 mod adopt;
 mod answer;
+mod glance;
 mod layout;
 mod log;
 mod manifest;
@@ -98,9 +99,10 @@ impl Substrate for Local {
     }
 
     async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
-        match unit.members().contains(&Member::Second) {
-            true => self.0.link(unit).await,
-            false => Ok(()),
+        if unit.members().contains(&Member::Second) {
+            self.0.link(unit).await
+        } else {
+            Ok(())
         }
     }
 

@@ -50,7 +50,7 @@ impl Inner {
             Err(trouble) => {
                 self.end(unit, member, &running).await?;
                 known.running = None;
-                Err(self.or_in_use(unit, member, trouble))
+                Err(or_in_use(unit, member, trouble))
             }
         }
     }
@@ -60,16 +60,6 @@ impl Inner {
         let directory = self.layout.member(unit, member);
         Trouble::Ended {
             last_words: log::last_words(&directory, &unit.secrets),
-        }
-    }
-
-    /// Somebody may have taken the address between the test and the engine's own attempt.
-    fn or_in_use(&self, unit: &Unit, member: Member, trouble: Trouble) -> Trouble {
-        match (member, &trouble) {
-            (Member::First, Trouble::Ended { .. }) => {
-                address::must_be_free(unit.address).err().unwrap_or(trouble)
-            }
-            _ => trouble,
         }
     }
 
@@ -90,10 +80,10 @@ impl Inner {
         let address = (member == Member::First).then_some(unit.address);
         let (path, engines) = (binary.path.clone(), self.engines.clone());
         let process = blocking(move || {
-            address.map_or(Ok(()), address::must_be_free)?;
             let Some(log) = take(&place, &engines)? else {
                 return Ok(None);
             };
+            address.map_or(Ok(()), address::must_be_free)?;
             let spawned = spawn(&path, &place.directory, log, launch);
             spawned.map(Some).map_err(machine("starting the engine"))
         })
@@ -183,6 +173,16 @@ impl Inner {
     }
 }
 
+/// Somebody may have taken the address between the test and the engine's own attempt.
+fn or_in_use(unit: &Unit, member: Member, trouble: Trouble) -> Trouble {
+    match (member, &trouble) {
+        (Member::First, Trouble::Ended { .. }) => {
+            address::must_be_free(unit.address).err().unwrap_or(trouble)
+        }
+        _ => trouble,
+    }
+}
+
 async fn launch(
     unit: &Unit,
     member: Member,
@@ -240,12 +240,12 @@ fn spawn(path: &Path, directory: &Path, log: File, launch: Launch) -> io::Result
     let mut child = command.spawn()?;
     // A child keeps its number until it is reaped, which only the holder does.
     let process = Process::hold(child.id())?;
-    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), launch.input) {
-        if let Err(error) = stdin.write_all(input.expose().as_bytes()) {
-            // An engine that ended before it read will be heard of; any other must not run on.
-            tracing::warn!(%error, "an engine did not read its configuration");
-            process.signal(Signal::KILL)?;
-        }
+    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), launch.input)
+        && let Err(error) = stdin.write_all(input.expose().as_bytes())
+    {
+        // An engine that ended before it read will be heard of; any other must not run on.
+        tracing::warn!(%error, "an engine did not read its configuration");
+        process.signal(Signal::KILL)?;
     }
     Ok(process)
 }

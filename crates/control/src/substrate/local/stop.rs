@@ -14,7 +14,7 @@ use crate::engine::redis_admin;
 const WRITES_WITHIN: Duration = Duration::from_secs(20);
 const ASKED_EVERY: Duration = Duration::from_millis(250);
 /// A killed process frees its memory before it is gone: about 0.2 s for each GiB.
-const GONE_WITHIN: Duration = Duration::from_secs(60);
+const GONE_WITHIN: Duration = Duration::from_mins(1);
 
 impl Inner {
     /// Ends a member's engine if it runs, and whatever it left running.
@@ -83,10 +83,10 @@ impl Inner {
             return;
         };
         let admin = redis_admin::Admin::over(stream, &unit.secrets, &running.binary).await;
-        if let Ok(mut admin) = admin {
-            if admin.ping().await.is_ok() {
-                admin.shut_down().await;
-            }
+        if let Ok(mut admin) = admin
+            && admin.ping().await.is_ok()
+        {
+            admin.shut_down().await;
         }
     }
 

@@ -1,0 +1,70 @@
+//! How an engine does, at a glance: whatever does not answer soon is taken to be starting.
+
+use std::time::Duration;
+
+use super::member::Running;
+use super::{Health, Inner, Kind, Member, Trouble, Unit, blocking, log};
+use crate::engine::memcached::{Answer, Client};
+use crate::engine::redis_admin::{Admin, Pong, dial};
+
+/// How long an answer may take.
+const GLANCE: Duration = Duration::from_secs(2);
+
+impl Inner {
+    /// How a member's engine does; `None` when it does not run.
+    pub(super) async fn health(
+        &self,
+        unit: &Unit,
+        member: Member,
+    ) -> Result<Option<Health>, Trouble> {
+        let slot = self.slot(unit, member);
+        let mut known = slot.lock().await;
+        let Some(running) = self.running(&mut known, unit, member).await? else {
+            return Ok(None);
+        };
+        if let Err(error) = log::bound(&self.layout.member(unit, member)) {
+            tracing::warn!(instance = %unit.id, %error, "cannot cut an engine's log");
+        }
+        let glance = async {
+            match running.binary.kind {
+                Kind::Memcached => glance_at_memcached(unit, &running).await,
+                Kind::Redis | Kind::Valkey => self.glance_at_redis(unit, member, &running).await,
+            }
+        };
+        let health = tokio::time::timeout(GLANCE, glance).await.ok().flatten();
+        Ok((!running.process.is_over()).then_some(health.unwrap_or(Health::Starting)))
+    }
+
+    async fn glance_at_redis(
+        &self,
+        unit: &Unit,
+        member: Member,
+        running: &Running,
+    ) -> Option<Health> {
+        let stream = dial(&self.layout.member(unit, member), running.process.pid()).ok()?;
+        let mut admin = Admin::over(stream, &unit.secrets, &running.binary)
+            .await
+            .ok()?;
+        match admin.ping().await.ok()? {
+            Pong::Loading => None,
+            Pong::Ready if member == Member::Second && admin.is_linked().await.ok()? => {
+                Some(Health::Linked)
+            }
+            Pong::Ready => Some(Health::Answering),
+        }
+    }
+}
+
+async fn glance_at_memcached(unit: &Unit, running: &Running) -> Option<Health> {
+    let (listener, address) = (running.clone(), unit.address);
+    let listens = blocking(move || Ok(listener.listens_on(address)))
+        .await
+        .ok()?;
+    let version = Client::connect(unit.address)
+        .await
+        .ok()?
+        .version()
+        .await
+        .ok()?;
+    (listens && version == Answer::Ok).then_some(Health::Answering)
+}
