@@ -52,14 +52,14 @@ impl Params {
             None => Ok(None),
             Some("true" | "True") => Ok(Some(true)),
             Some("false" | "False") => Ok(Some(false)),
-            Some(_) => Err(Fault::invalid(name)),
+            Some(_) => Err(Fault::malformed(name)),
         }
     }
 
     /// A decimal integer that fits `T`.
     pub fn parse_int<T: FromStr>(&self, name: &str) -> Result<Option<T>, Fault> {
         self.get(name)
-            .map(|text| text.parse().map_err(|_| Fault::invalid(name)))
+            .map(|text| text.parse().map_err(|_| Fault::malformed(name)))
             .transpose()
     }
 
@@ -185,9 +185,9 @@ mod tests {
     #[case("True", Ok(Some(true)))]
     #[case("false", Ok(Some(false)))]
     #[case("False", Ok(Some(false)))]
-    #[case("TRUE", Err(Fault::invalid("B")))]
-    #[case("1", Err(Fault::invalid("B")))]
-    #[case(" true", Err(Fault::invalid("B")))]
+    #[case("TRUE", Err(Fault::malformed("B")))]
+    #[case("1", Err(Fault::malformed("B")))]
+    #[case(" true", Err(Fault::malformed("B")))]
     fn booleans_have_four_spellings(
         #[case] text: &str,
         #[case] expected: Result<Option<bool>, Fault>,
@@ -197,10 +197,10 @@ mod tests {
 
     #[rstest]
     #[case("12", Ok(Some(12)))]
-    #[case("256", Err(Fault::invalid("N")))]
-    #[case("-1", Err(Fault::invalid("N")))]
-    #[case("1.0", Err(Fault::invalid("N")))]
-    #[case("１", Err(Fault::invalid("N")))]
+    #[case("256", Err(Fault::malformed("N")))]
+    #[case("-1", Err(Fault::malformed("N")))]
+    #[case("1.0", Err(Fault::malformed("N")))]
+    #[case("１", Err(Fault::malformed("N")))]
     fn integers_are_decimal_and_in_range(
         #[case] text: &str,
         #[case] expected: Result<Option<u8>, Fault>,

@@ -18,7 +18,7 @@ struct Row {
 }
 
 impl Failpoints {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+    pub(super) fn run(context: &Context) -> anyhow::Result<()> {
         let steps = reconciler::failpoint_names();
         let rows: Vec<_> = steps
             .into_iter()

@@ -168,7 +168,7 @@ impl Command {
             Self::Audit(command) => command.run(context).await,
             Self::Doctor(command) => return command.run(context).await,
             #[cfg(feature = "failpoints")]
-            Self::Failpoints(command) => command.run(context),
+            Self::Failpoints(_) => failpoints::Failpoints::run(context),
         }
         .map(|()| ExitCode::SUCCESS)
     }

@@ -23,7 +23,7 @@ pub(crate) const KEY_SECRET: &str = "secretForTests/0123456789";
 pub(crate) const PASSWORD: &str = "Passw0rd!@#";
 
 /// The longest wait for anything that should come about; far beyond what it takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Ourkv {
     /// The data directory.
@@ -225,6 +225,23 @@ impl Ourkv {
         redis::Client::open(format!("redis://{ip}:{port}/"))?.get_connection()
     }
 
+    /// Has an operator make a VPC of 172.16.0.0/12 and in it a vSwitch; returns their ids.
+    pub(crate) fn vswitch(&self, zone: &str, cidr: &str) -> (String, String) {
+        let region = zone.rsplit_once('-').unwrap().0;
+        let vpc = ["vpc", "create", "--region", region, "--cidr", "172.16.0.0/12", "--name", "lab"];
+        let vpc = self.made(&vpc);
+        let vswitch = ["vswitch", "create", "--vpc", &vpc, "--zone", zone, "--cidr", cidr];
+        let vswitch = self.made(&[&vswitch[..], &["--name", "lab"]].concat());
+        (vpc, vswitch)
+    }
+
+    /// Runs an operator's command that makes something; returns its id.
+    pub(crate) fn made(&self, args: &[&str]) -> String {
+        let made = self.cli(&[args, &["--output", "json"]].concat());
+        let made: Value = serde_json::from_str(&made).unwrap();
+        made["id"].as_str().unwrap().to_owned()
+    }
+
     /// The directories of engines, one per instance.
     pub(crate) fn engine_dirs(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.dir.join("engines"));
@@ -333,7 +350,7 @@ impl Client {
     fn try_send(&self, request: &SignedRequest) -> Result<Reply, ureq::Error> {
         let uri = format!("http://{}{}", self.address, request.path_and_query);
         let mut builder = ureq::http::Request::builder()
-            .method(&*request.method)
+            .method(request.method)
             .uri(uri);
         for (name, value) in &request.headers {
             builder = builder.header(name, value);

@@ -20,6 +20,7 @@ pub(super) struct Site {
 }
 
 /// The two addresses of an instance; they differ where this machine can't serve the first.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Addresses {
     pub(super) private: Ipv4Addr,
     pub(super) serving: Ipv4Addr,

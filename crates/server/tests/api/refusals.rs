@@ -1,0 +1,205 @@
+//! Every refusal that an action declares, each reached through a real state that an operator
+//! sets with `ourkv`; and none that is not declared.
+
+use std::collections::BTreeSet;
+
+use ourkv::actions::ACTIONS;
+
+use crate::common::Ourkv;
+
+/// No instance ever comes up, so that one is to be had that is still being created.
+const HELD: (&str, &str) = ("FAILPOINTS", "prepare.before=pause");
+
+const CREATE: &str = "CreateInstance";
+
+/// What was answered: action, status, code and message.
+type Answered = BTreeSet<(String, u16, String, String)>;
+
+/// Asks, and keeps the refusals.
+struct Asker {
+    server: Ourkv,
+    answered: Answered,
+}
+
+impl Asker {
+    /// Asks for an action that must be refused.
+    #[track_caller]
+    fn refused(&mut self, action: &str, params: &[(&str, &str)]) {
+        let (status, code, message) = self.server.client().call(action, params).refusal();
+        assert_ne!(status, 200, "{action} {params:?} was not refused");
+        self.answered.insert((action.to_owned(), status, code, message));
+    }
+
+    /// Asks for an instance that must be refused.
+    #[track_caller]
+    fn no_instance(&mut self, more: &[(&str, &str)]) {
+        let mut params = vec![
+            ("RegionId", "cn-hongkong"),
+            ("InstanceClass", "redis.basic.small.default"),
+        ];
+        params.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
+        params.extend(more);
+        self.refused(CREATE, &params);
+    }
+
+    /// Has an operator change a state, asks, and changes it back.
+    #[track_caller]
+    fn no_instance_while(&mut self, set: &str, unset: &str, more: &[(&str, &str)]) {
+        self.operator(set);
+        self.no_instance(more);
+        self.operator(unset);
+    }
+
+    fn operator(&self, command: &str) {
+        self.server.cli(&command.split(' ').collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn every_declared_refusal_is_reached_and_no_other() {
+    let mut asker =
+        Asker { server: Ourkv::start_with(&[], &[HELD]), answered: Answered::new() };
+    malformed(&mut asker);
+    unknown(&mut asker);
+    states_of_the_account(&mut asker);
+    networks(&mut asker);
+    let listed = asker.server.client().call("DescribeInstances", &[]).expect_ok();
+    assert_eq!(listed["TotalCount"], 0, "a refused call creates nothing");
+    with_instances(&mut asker);
+
+    let mut common = common_refusals();
+    let declared: Answered = ACTIONS
+        .iter()
+        .map(|action| action.descriptor())
+        .flat_map(|action| {
+            let faults = action.faults.iter().copied().flatten();
+            faults.map(|fault| {
+                let (code, message) = (fault.code.to_string(), fault.message.to_string());
+                (action.name.to_owned(), fault.status, code, message)
+            })
+        })
+        .collect();
+    let missing: Vec<_> = declared.difference(&asker.answered).collect();
+    assert!(missing.is_empty(), "declared and never answered: {missing:#?}");
+    common.extend(declared);
+    let undeclared: Vec<_> = asker.answered.difference(&common).collect();
+    assert!(undeclared.is_empty(), "answered and not declared: {undeclared:#?}");
+}
+
+/// Refusals of form that every parameter has, which no action declares for itself.
+fn common_refusals() -> Answered {
+    let missing = ["RegionId", "VpcId", "VSwitchId", "AutoRenewPeriod", "BackupId", "InstanceId"];
+    let missing = missing.map(|name| {
+        ("MissingParameter".to_owned(), format!("{name} is mandatory for this action."))
+    });
+    let malformed = ["Capacity", "ChargeType", "PageSize", "Period"].map(|name| {
+        let message = format!("The Specified parameter \"{name}\" is not valid.");
+        (format!("Invalid{name}.Malformed"), message)
+    });
+    let of_form = missing.into_iter().chain(malformed);
+    of_form
+        .flat_map(|(code, message)| {
+            ACTIONS.iter().map(move |action| {
+                (action.descriptor().name.to_owned(), 400, code.clone(), message.clone())
+            })
+        })
+        .collect()
+}
+
+fn malformed(asker: &mut Asker) {
+    asker.refused(CREATE, &[]);
+    asker.refused(CREATE, &[("RegionId", "cn-hongkong")]);
+    for more in [
+        &[("Capacity", "much")][..],
+        &[("Token", "é")],
+        &[("InstanceName", "1")],
+        &[("Password", "password")],
+        &[("Config", "{")],
+        &[("Config", r#"{"stream-node-max-bytes":1}"#)],
+        &[("ChargeType", "Free")],
+        &[("ChargeType", "PrePaid")],
+        &[("ChargeType", "PrePaid"), ("Period", "10")],
+        &[("Period", "1")],
+        &[("EngineVersion", "7.0")],
+        &[("AutoRenew", "true")],
+        &[("SrcDBInstanceId", "r-bp1xxxxxxxxxxxxxx")],
+        &[("NetworkType", "VPC")],
+        &[("NetworkType", "VPC"), ("VpcId", "vpc-none")],
+        &[("PrivateIpAddress", "172.16.0.10")],
+    ] {
+        asker.no_instance(more);
+    }
+    asker.refused("DescribeInstances", &[("InstanceIds", "../etc/passwd")]);
+    asker.refused("DescribeInstances", &[("PageSize", "51")]);
+}
+
+fn unknown(asker: &mut Asker) {
+    asker.refused("DescribeZones", &[("RegionId", "cn-atlantis")]);
+    for action in ["DescribeInstanceAttribute", "DeleteInstance"] {
+        asker.refused(action, &[]);
+        asker.refused(action, &[("InstanceId", "r-none")]);
+    }
+    asker.refused(CREATE, &[("RegionId", "cn-hongkong"), ("Capacity", "123")]);
+    for more in [
+        &[("RegionId", "cn-atlantis")][..],
+        &[("ZoneId", "cn-hangzhou-b")],
+        &[("InstanceClass", "redis.master.gigantic.default")],
+        &[("InstanceClass", "redis.sharding.small.default")],
+        &[("NodeType", "MASTER_SLAVE")],
+        &[("RegionId", "cn-wulanchabu")],
+        &[("SrcDBInstanceId", "r-bp1xxxxxxxxxxxxxx"), ("BackupId", "111111111")],
+        &[("ChargeType", "PrePaid"), ("Period", "1"), ("CouponNo", "none")],
+        &[("DryRun", "true")],
+    ] {
+        asker.no_instance(more);
+    }
+}
+
+fn states_of_the_account(asker: &mut Asker) {
+    let prepaid = [("ChargeType", "PrePaid"), ("Period", "1")];
+    for (set, unset, more) in [
+        ("--real-name false", "--real-name true", &[][..]),
+        ("--finance true", "--finance false", &[]),
+        ("--postpaid-quota 0", "--postpaid-quota 9", &[]),
+        ("--postpaid-quota-per-region 0", "--postpaid-quota-per-region 9", &[]),
+        ("--payment-method false", "--payment-method true", &[]),
+        ("--balance 1", "--balance 10000", &prepaid),
+    ] {
+        let command = |flags| format!("account set {flags}");
+        asker.no_instance_while(&command(set), &command(unset), more);
+    }
+    let zone = [("ZoneId", "cn-hongkong-b")];
+    let (set, unset) = ("zone set cn-hongkong-b --quota-mb 1000", "zone set cn-hongkong-b --quota-mb none");
+    asker.no_instance_while(set, unset, &zone);
+}
+
+fn networks(asker: &mut Asker) {
+    let (vpc, vswitch) = asker.server.vswitch("cn-hongkong-b", "172.16.0.0/24");
+    let within = [("NetworkType", "VPC"), ("VpcId", &*vpc), ("VSwitchId", &*vswitch)];
+    asker.no_instance_while("vpc service down", "vpc service up", &within);
+    let (set, unset) = ("zone set cn-hongkong-b --vpc off", "zone set cn-hongkong-b --vpc default");
+    asker.no_instance_while(set, unset, &within);
+    for outside in ["172.16.1.10", "172.16.0.0", "172.16.0.255", "8.8.8.8"] {
+        asker.no_instance(&[&within[..], &[("PrivateIpAddress", outside)]].concat());
+    }
+    asker.no_instance(&[&within[..], &[("ZoneId", "cn-hongkong-c")]].concat());
+    asker.no_instance(&[("NetworkType", "VPC"), ("VpcId", "vpc-none"), ("VSwitchId", &vswitch)]);
+}
+
+fn with_instances(asker: &mut Asker) {
+    let one = asker.server.create(&[("Token", "t"), ("ChargeType", "PrePaid"), ("Period", "1")]);
+    asker.no_instance(&[("Token", "t")]);
+    asker.refused("DeleteInstance", &[("InstanceId", one["InstanceId"].as_str().unwrap())]);
+    let held = asker.server.create(&[]);
+    asker.refused("DeleteInstance", &[("InstanceId", held["InstanceId"].as_str().unwrap())]);
+
+    // A /29 has three addresses for instances.
+    let (vpc, vswitch) = asker.server.vswitch("cn-hongkong-b", "172.16.9.0/29");
+    let within = [("NetworkType", "VPC"), ("VpcId", &*vpc), ("VSwitchId", &*vswitch)];
+    let taken = [&within[..], &[("PrivateIpAddress", "172.16.9.2")]].concat();
+    asker.server.create(&taken);
+    asker.no_instance(&taken);
+    asker.server.create(&within);
+    asker.server.create(&within);
+    asker.no_instance(&within);
+}
