@@ -225,6 +225,13 @@ impl Ourkv {
         redis::Client::open(format!("redis://{ip}:{port}/"))?.get_connection()
     }
 
+    /// Where the DNS server listens.
+    pub(crate) fn dns(&self) -> String {
+        let log = self.log();
+        let after = log.rsplit_once("answering DNS address=").unwrap().1;
+        after.split_whitespace().next().unwrap().to_owned()
+    }
+
     /// Has an operator make a VPC of 172.16.0.0/12 and in it a vSwitch; returns their ids.
     pub(crate) fn vswitch(&self, zone: &str, cidr: &str) -> (String, String) {
         let region = zone.rsplit_once('-').unwrap().0;

@@ -263,7 +263,7 @@ fn a_stranger_on_the_address_is_reported_and_left_alone() {
 }
 
 #[test]
-fn filters_and_pages_select() {
+fn filters_select() {
     let server = Ourkv::start();
     let cache = [
         ("InstanceClass", "memcache.master.small.default"),
@@ -324,40 +324,34 @@ fn filters_and_pages_select() {
     ] {
         assert_eq!(list(filter), expected, "{filter:?}");
     }
-    let page = server
-        .client()
-        .call(
-            "DescribeInstances",
-            &[("PageSize", "2"), ("PageNumber", "2")],
-        )
-        .expect_ok();
-    assert_eq!(
-        (&page["PageNumber"], &page["PageSize"], &page["TotalCount"]),
-        (&2.into(), &2.into(), &3.into())
-    );
-    assert_eq!(
-        page["Instances"]["KVStoreInstance"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-    let bad = |filter: &[(&str, &str)]| {
-        server
-            .client()
-            .call("DescribeInstances", filter)
-            .refusal()
-            .1
-    };
-    assert_eq!(
-        bad(&[("InstanceIds", &vec!["r-a"; 31].join(","))]),
-        "InvalidInstanceIds.Malformed"
-    );
-    assert_eq!(bad(&[("PageSize", "51")]), "InvalidPageSize.Malformed");
-    assert_eq!(
-        bad(&[("InstanceStatus", "Dancing")]),
-        "InvalidInstanceStatus.Malformed"
-    );
+}
+
+#[test]
+fn pages_divide() {
+    let server = Ourkv::start();
+    for _ in 0..3 {
+        server.create(&[STANDALONE]);
+    }
+    let second = [("PageSize", "2"), ("PageNumber", "2")];
+    let page = server.client().call("DescribeInstances", &second).expect_ok();
+    for (key, value) in [("PageNumber", 2), ("PageSize", 2), ("TotalCount", 3)] {
+        assert_eq!(page[key], value, "{key}");
+    }
+    assert_eq!(page["Instances"]["KVStoreInstance"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn filters_are_checked() {
+    let server = Ourkv::start();
+    for (name, value, code) in [
+        ("InstanceIds", &*["r-a"; 31].join(","), "InvalidInstanceIds.Malformed"),
+        ("PageSize", "51", "InvalidPageSize.Malformed"),
+        ("PageNumber", "0", "InvalidPageNumber.Malformed"),
+        ("InstanceStatus", "Dancing", "InvalidInstanceStatus.Malformed"),
+    ] {
+        let refused = server.client().call("DescribeInstances", &[(name, value)]);
+        assert_eq!(refused.refusal().1, code);
+    }
 }
 
 #[test]

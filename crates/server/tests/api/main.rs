@@ -2,12 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on should end there")]
 
 mod common;
+mod coverage;
 mod create_instance;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod instances;
+mod names;
 mod postgres;
 mod protocol;
+mod races;
 #[cfg(feature = "failpoints")]
 mod refusals;
 mod tokens;

@@ -146,6 +146,29 @@ fn hostile_sizes_get_a_clear_refusal() {
 }
 
 #[test]
+fn slow_and_idle_clients_lose_their_connection_and_delay_nobody() {
+    let server = Ourkv::start_with(&[], &[("OURKV_LIMITS__HEADER_SECONDS", "1"), ("OURKV_LIMITS__BODY_SECONDS", "1")]);
+    let slow: Vec<_> = (0..300)
+        .map(|n| {
+            let mut stream = TcpStream::connect(&server.address).unwrap();
+            let begun = ["", "GET / HT", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"];
+            stream.write_all(begun[n % 3].as_bytes()).unwrap();
+            stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
+            stream
+        })
+        .collect();
+    server.client().call("DescribeRegions", &[]).expect_ok();
+    for (n, mut stream) in slow.into_iter().enumerate() {
+        let mut text = String::new();
+        // The end of the connection, by whichever side of TCP, is what counts.
+        let _ = stream.read_to_string(&mut text);
+        if n % 3 == 2 {
+            assert!(text.starts_with("HTTP/1.1 408"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn every_answered_call_is_audited_without_secrets() {
     let server = Ourkv::start();
     let created = server.create(&[("InstanceName", "audited")]);

@@ -1,0 +1,51 @@
+//! A child process that ends with its owner.
+
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::ground::until;
+
+/// A child that is killed, by its pid, when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Starts it.
+    pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Self> {
+        let child = command.spawn();
+        let child = child.with_context(|| command.get_program().to_string_lossy().into_owned())?;
+        Ok(Self(child))
+    }
+
+    /// Its pid.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.0.try_wait()?)
+    }
+
+    /// Asks it to end, and waits for that.
+    pub(crate) fn terminate(mut self) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.0), Signal::TERM)?;
+        until(
+            "a process ends when it is told to",
+            Duration::from_millis(1),
+            || self.ended(),
+        )?;
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

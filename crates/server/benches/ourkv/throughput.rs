@@ -1,0 +1,108 @@
+//! (f) Signed calls per second over 32 kept connections, signing included, on cores that client
+//! and server share. The floor is the same gateway's unsigned `/healthz`: HTTP and nothing else.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::client::{Client, Signing};
+use crate::crowd::rate;
+use crate::fake_server::FakeServer;
+use crate::ground::{Ground, TIGHT, until};
+use crate::load::{self, Done, Make};
+use crate::sample::Sample;
+use crate::server::{PASSWORD, STANDALONE, create};
+use crate::table::{Row, Table, Target};
+
+/// Connections, one request in flight on each.
+const CONNECTIONS: usize = 32;
+/// Rounds of each figure that count; one more goes before.
+const ROUNDS: usize = 5;
+/// Requests of one round.
+const READS: usize = 10_000;
+/// Creations of one round: all rounds together fit into the classic network.
+const CREATIONS: usize = 2_000;
+/// Instances that are there to be described: one page.
+const PAGE: usize = 30;
+
+/// Takes the figures.
+pub(crate) fn measure(ground: &Ground, table: &mut Table) -> anyhow::Result<()> {
+    let server = FakeServer::start(&ground.dir().join("throughput"), &ground.ours)?;
+    let id = furnish(&server)?;
+    let host = server.address;
+    let signing = Signing::new(host);
+
+    let plain = format!("GET /healthz HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes();
+    let floor = rounds(&server, READS, &(Arc::new(move || plain.clone()) as Make))?;
+    let floor = rates(&floor);
+    table.add(Row::new("(f) unsigned /healthz", "per s", floor.clone()));
+
+    let sign = signing.clone();
+    let one = call(move || sign.call("DescribeInstances", &[("InstanceIds", &id)]));
+    let one = rounds(&server, READS, &one)?;
+    add(table, "(f) DescribeInstances, one", &one, &floor, 10_000.0);
+
+    let sign = signing.clone();
+    let page = call(move || sign.call("DescribeInstances", &[]));
+    let page = rounds(&server, READS / 2, &page)?;
+    add(
+        table,
+        "(f) DescribeInstances, page of 30",
+        &page,
+        &floor,
+        10_000.0,
+    );
+
+    let creation = call(move || {
+        let size = [("RegionId", "cn-hongkong"), ("InstanceClass", STANDALONE)];
+        signing.call(
+            "CreateInstance",
+            &[size[0], size[1], ("Password", PASSWORD)],
+        )
+    });
+    let creations = rounds(&server, CREATIONS, &creation)?;
+    add(table, "(f) CreateInstance", &creations, &floor, 2_000.0);
+    Ok(())
+}
+
+/// Creates what is described, and returns the id of one.
+fn furnish(server: &FakeServer) -> anyhow::Result<String> {
+    let mut client = Client::connect(server.address)?;
+    let created: Vec<_> = (0..PAGE)
+        .map(|_| create(&mut client, STANDALONE))
+        .collect::<anyhow::Result<_>>()?;
+    until("all instances are Normal", 10 * TIGHT, || {
+        let found = client.call("DescribeInstances", &[("InstanceStatus", "Normal")])?;
+        Ok((found["TotalCount"] == PAGE).then_some(()))
+    })?;
+    Ok(created
+        .into_iter()
+        .next()
+        .context("nothing was created")?
+        .id)
+}
+
+fn call(make: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Make {
+    Arc::new(make)
+}
+
+fn rounds(server: &FakeServer, requests: usize, make: &Make) -> anyhow::Result<Vec<Done>> {
+    load::run(server.address, CONNECTIONS, requests / 4, make)?;
+    (0..ROUNDS)
+        .map(|_| load::run(server.address, CONNECTIONS, requests, make))
+        .collect()
+}
+
+fn rates(rounds: &[Done]) -> Sample {
+    Sample::of(rounds.iter().map(|done| rate(done.each.len(), done.all)))
+}
+
+fn add(table: &mut Table, name: &str, rounds: &[Done], floor: &Sample, target: f64) {
+    let latency = Sample::of_ms(rounds.iter().flat_map(|done| &done.each));
+    table.add(
+        Row::new(name, "per s", rates(rounds))
+            .over(floor)
+            .target(Target::AtLeast(target)),
+    );
+    table.add(Row::new(format!("{name}, each"), "ms", latency));
+}
