@@ -23,15 +23,12 @@ const LICENCES: &[&str] = &[
 ];
 
 /// Packages that must not come in by any way, with the reason.
-const REFUSED: &[(&str, &str)] = &[
-    ("native-tls", "TLS is rustls, everywhere"),
-    ("openssl-sys", "TLS is rustls, everywhere"),
-];
+const REFUSED: &[(&str, &str)] =
+    &[("native-tls", "TLS is rustls, everywhere"), ("openssl-sys", "TLS is rustls, everywhere")];
 
 /// Packages of which two versions at once would not understand each other.
-const ONE_VERSION: &[&str] = &[
-    "http", "hyper", "redis", "rusqlite", "rustls", "serde", "tokio", "tracing",
-];
+const ONE_VERSION: &[&str] =
+    &["http", "hyper", "redis", "rusqlite", "rustls", "serde", "tokio", "tracing"];
 
 /// Checks every package in the graph.
 pub(crate) fn check(workspace: &Workspace) -> Vec<String> {
@@ -53,10 +50,7 @@ impl From<&Package> for Linked {
             name: package.name.to_string(),
             version: package.version.to_string(),
             licence: package.license.clone(),
-            known_source: package
-                .source
-                .as_ref()
-                .is_none_or(cargo_metadata::Source::is_crates_io),
+            known_source: package.source.as_ref().is_none_or(cargo_metadata::Source::is_crates_io),
         }
     }
 }
@@ -70,9 +64,7 @@ fn check_all(packages: &[Linked]) -> Vec<String> {
             .map(|package| package.version.as_str())
             .collect();
         if versions.len() > 1 {
-            findings.push(format!(
-                "{name} is there in more than one version: {versions:?}"
-            ));
+            findings.push(format!("{name} is there in more than one version: {versions:?}"));
         }
     }
     findings
@@ -97,17 +89,9 @@ fn check_licence(licence: Option<&str>) -> Result<(), String> {
     let text = licence.ok_or("names no licence")?;
     let expression = Expression::parse_mode(text, ParseMode::LAX)
         .map_err(|_| format!("licence '{text}' is not an SPDX expression"))?;
-    let allowed = expression.evaluate(|wanted| {
-        wanted
-            .license
-            .id()
-            .is_some_and(|id| LICENCES.contains(&id.name))
-    });
-    if allowed {
-        Ok(())
-    } else {
-        Err(format!("licence '{text}' is not on the list"))
-    }
+    let allowed = expression
+        .evaluate(|wanted| wanted.license.id().is_some_and(|id| LICENCES.contains(&id.name)));
+    if allowed { Ok(()) } else { Err(format!("licence '{text}' is not on the list")) }
 }
 
 #[cfg(test)]
@@ -133,10 +117,7 @@ mod tests {
     fn takes_either_side_of_an_or_and_needs_both_of_an_and() {
         assert_eq!(check_licence(Some("GPL-3.0-only OR MIT")), Ok(()));
         assert_eq!(check_licence(Some("MIT/Apache-2.0")), Ok(()));
-        assert_eq!(
-            check_licence(Some("Apache-2.0 WITH LLVM-exception")),
-            Ok(())
-        );
+        assert_eq!(check_licence(Some("Apache-2.0 WITH LLVM-exception")), Ok(()));
         assert!(check_licence(Some("MIT AND GPL-3.0-only")).is_err());
     }
 
@@ -149,10 +130,7 @@ mod tests {
 
     #[test]
     fn refuses_a_second_tls_stack_and_a_stranger() {
-        let stranger = Linked {
-            known_source: false,
-            ..linked("stranger", "MIT")
-        };
+        let stranger = Linked { known_source: false, ..linked("stranger", "MIT") };
         let findings = check_all(&[linked("openssl-sys", "MIT"), stranger]);
         assert_eq!(
             findings,
@@ -165,14 +143,8 @@ mod tests {
 
     #[test]
     fn refuses_two_versions_of_what_must_be_one() {
-        let old = Linked {
-            version: "0.9.0".into(),
-            ..linked("tokio", "MIT")
-        };
+        let old = Linked { version: "0.9.0".into(), ..linked("tokio", "MIT") };
         let findings = check_all(&[old, linked("tokio", "MIT"), linked("syn", "MIT")]);
-        assert_eq!(
-            findings,
-            [r#"tokio is there in more than one version: ["0.9.0", "1.0.0"]"#]
-        );
+        assert_eq!(findings, [r#"tokio is there in more than one version: ["0.9.0", "1.0.0"]"#]);
     }
 }

@@ -23,25 +23,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ourkv-wire", &[]),
     ("ourkv-store", &["ourkv-domain"]),
     ("ourkv-control", &["ourkv-domain", "ourkv-store"]),
-    (
-        "ourkv",
-        &["ourkv-domain", "ourkv-wire", "ourkv-store", "ourkv-control"],
-    ),
+    ("ourkv", &["ourkv-domain", "ourkv-wire", "ourkv-store", "ourkv-control"]),
     ("xtask", &[]),
 ];
 
 /// The rules and the protocol do nothing: no I/O, no waiting, no storage.
 const PURE: &[&str] = &["ourkv-domain", "ourkv-wire"];
-const NOT_PURE: &[&str] = &[
-    "async-trait",
-    "axum",
-    "futures",
-    "hyper",
-    "postgres",
-    "redis",
-    "rusqlite",
-    "tokio",
-];
+const NOT_PURE: &[&str] =
+    &["async-trait", "axum", "futures", "hyper", "postgres", "redis", "rusqlite", "tokio"];
 
 /// A folder that may not know a crate which its own crate may use.
 struct Fence {
@@ -52,16 +41,8 @@ struct Fence {
 }
 
 const FENCES: &[Fence] = &[
-    Fence {
-        src: "crates/server/src",
-        folder: "actions",
-        forbidden: "ourkv_control",
-    },
-    Fence {
-        src: "crates/control/src",
-        folder: "substrate",
-        forbidden: "ourkv_store",
-    },
+    Fence { src: "crates/server/src", folder: "actions", forbidden: "ourkv_control" },
+    Fence { src: "crates/control/src", folder: "substrate", forbidden: "ourkv_store" },
 ];
 
 /// Checks the declared dependencies, the fences and the file sizes.
@@ -97,10 +78,7 @@ fn check_fence(root: &Path, fence: &Fence) -> Result<Vec<String>> {
     let mut findings = Vec::new();
     let mut seen = BTreeSet::new();
     let mut open = Vec::new();
-    for start in [
-        src.join(fence.folder),
-        src.join(fence.folder).with_extension("rs"),
-    ] {
+    for start in [src.join(fence.folder), src.join(fence.folder).with_extension("rs")] {
         if start.is_dir() {
             open.extend(production_files(&start)?);
         } else if start.is_file() {
@@ -108,10 +86,7 @@ fn check_fence(root: &Path, fence: &Fence) -> Result<Vec<String>> {
         }
     }
     if open.is_empty() {
-        findings.push(format!(
-            "{}/{} is not there to be fenced",
-            fence.src, fence.folder
-        ));
+        findings.push(format!("{}/{} is not there to be fenced", fence.src, fence.folder));
     }
     while let Some(file) = open.pop() {
         if !seen.insert(file.clone()) {
@@ -137,14 +112,9 @@ fn check_fence(root: &Path, fence: &Fence) -> Result<Vec<String>> {
 /// The module that a file is: `src/a/b.rs` and `src/a/b/mod.rs` are `a::b`.
 fn module_of(src: &Path, file: &Path) -> Vec<String> {
     let inside = file.strip_prefix(src).unwrap_or(file).with_extension("");
-    let mut names: Vec<String> = inside
-        .iter()
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect();
-    if names
-        .last()
-        .is_some_and(|last| matches!(last.as_str(), "mod" | "lib" | "main"))
-    {
+    let mut names: Vec<String> =
+        inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    if names.last().is_some_and(|last| matches!(last.as_str(), "mod" | "lib" | "main")) {
         names.pop();
     }
     names
@@ -152,11 +122,8 @@ fn module_of(src: &Path, file: &Path) -> Vec<String> {
 
 /// The path from the crate's root, without `crate`, `self` and `super`.
 fn absolute(here: &[String], path: &[String]) -> Vec<String> {
-    let mut names = if path.first().is_some_and(|first| first == "crate") {
-        Vec::new()
-    } else {
-        here.to_vec()
-    };
+    let mut names =
+        if path.first().is_some_and(|first| first == "crate") { Vec::new() } else { here.to_vec() };
     for name in path {
         match name.as_str() {
             "crate" | "self" => {}
@@ -207,11 +174,7 @@ mod tests {
     use std::fs;
     use tempfile::TempDir;
 
-    const FENCE: Fence = Fence {
-        src: "src",
-        folder: "actions",
-        forbidden: "ourkv_control",
-    };
+    const FENCE: Fence = Fence { src: "src", folder: "actions", forbidden: "ourkv_control" };
 
     fn tree(files: &[(&str, &str)]) -> TempDir {
         let root = TempDir::new().unwrap();
@@ -226,10 +189,7 @@ mod tests {
     fn edges(list: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
         list.iter()
             .map(|(name, needs)| {
-                (
-                    (*name).to_owned(),
-                    needs.iter().map(|need| (*need).to_owned()).collect(),
-                )
+                ((*name).to_owned(), needs.iter().map(|need| (*need).to_owned()).collect())
             })
             .collect()
     }
@@ -242,10 +202,8 @@ mod tests {
 
     #[test]
     fn accepts_the_wanted_edges_and_any_outside_crate() {
-        let wanted = edges(&[
-            ("ourkv-domain", &["serde"]),
-            ("ourkv-store", &["ourkv-domain", "tokio"]),
-        ]);
+        let wanted =
+            edges(&[("ourkv-domain", &["serde"]), ("ourkv-store", &["ourkv-domain", "tokio"])]);
         assert_eq!(check_edges(&wanted), Vec::<String>::new());
     }
 
@@ -271,17 +229,11 @@ mod tests {
         let root = tree(&[
             ("src/main.rs", "mod actions; mod context; mod wiring;"),
             ("src/actions.rs", "mod create;"),
-            (
-                "src/actions/create.rs",
-                "use crate::context::Context; use super::Action;",
-            ),
+            ("src/actions/create.rs", "use crate::context::Context; use super::Action;"),
             ("src/context.rs", "use ourkv_store::Store;"),
             ("src/wiring.rs", "use ourkv_control::Reconciler;"),
         ]);
-        assert_eq!(
-            check_fence(root.path(), &FENCE).unwrap(),
-            Vec::<String>::new()
-        );
+        assert_eq!(check_fence(root.path(), &FENCE).unwrap(), Vec::<String>::new());
     }
 
     #[test]
@@ -297,15 +249,9 @@ mod tests {
     fn a_fence_stops_use_through_another_module() {
         let root = tree(&[
             ("src/actions.rs", "mod create;"),
-            (
-                "src/actions/create.rs",
-                "use super::super::gateway::{self, hands::Hands};",
-            ),
+            ("src/actions/create.rs", "use super::super::gateway::{self, hands::Hands};"),
             ("src/gateway.rs", "pub(crate) mod hands;"),
-            (
-                "src/gateway/hands.rs",
-                "pub(crate) use ourkv_control::Hands;",
-            ),
+            ("src/gateway/hands.rs", "pub(crate) use ourkv_control::Hands;"),
         ]);
         assert_eq!(
             check_fence(root.path(), &FENCE).unwrap(),

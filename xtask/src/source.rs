@@ -28,10 +28,7 @@ impl Source {
         let stream: TokenStream = text.parse().map_err(|problem| anyhow!("{problem}"))?;
         let lines = text.lines().count();
         let production_lines = test_module_line(stream.clone()).map_or(lines, |line| line - 1);
-        Ok(Self {
-            tokens: without_tests(stream),
-            production_lines,
-        })
+        Ok(Self { tokens: without_tests(stream), production_lines })
     }
 
     /// Whether the name stands anywhere in the code.
@@ -180,11 +177,7 @@ mod tests {
 
     fn paths(text: &str) -> Vec<String> {
         let source = Source::parse(text).unwrap();
-        source
-            .inner_paths()
-            .iter()
-            .map(|path| path.join("::"))
-            .collect()
+        source.inner_paths().iter().map(|path| path.join("::")).collect()
     }
 
     #[test]
@@ -221,11 +214,6 @@ mod tests {
     fn production_lines_end_where_the_test_module_begins() {
         let text = "fn a() {}\n#[cfg(test)]\nfn helper() {}\n\n#[cfg(test)]\nmod tests {\n}\n";
         assert_eq!(Source::parse(text).unwrap().production_lines, 4);
-        assert_eq!(
-            Source::parse("fn a() {}\nfn b() {}\n")
-                .unwrap()
-                .production_lines,
-            2
-        );
+        assert_eq!(Source::parse("fn a() {}\nfn b() {}\n").unwrap().production_lines, 2);
     }
 }

@@ -19,10 +19,7 @@ impl Workspace {
             .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
             .exec()
             .context("cargo metadata failed")?;
-        Ok(Self {
-            root: metadata.workspace_root.clone().into_std_path_buf(),
-            metadata,
-        })
+        Ok(Self { root: metadata.workspace_root.clone().into_std_path_buf(), metadata })
     }
 
     /// Every package in the graph: ours and all that they pull in, on any platform.

@@ -6,10 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "what can't be set up fails the test")]
 
 #[path = "control/common.rs"]
-#[expect(
-    dead_code,
-    reason = "shared with the other tests, which need more of it"
-)]
+#[expect(dead_code, reason = "shared with the other tests, which need more of it")]
 mod common;
 
 use std::collections::BTreeSet;
@@ -32,10 +29,7 @@ async fn live(world: &World, reconciler: &Handle, shape: usize) {
     settled(reconciler).await;
     assert_eq!(world.phase(&id).await, Some(Phase::Normal));
     fall_ill(world, reconciler, &id).await;
-    for (intent, phase) in [
-        (Intent::Stop, Phase::Inactive),
-        (Intent::Run, Phase::Normal),
-    ] {
+    for (intent, phase) in [(Intent::Stop, Phase::Inactive), (Intent::Run, Phase::Normal)] {
         world.intend(&id, intent).await;
         settled(reconciler).await;
         assert_eq!(world.phase(&id).await, Some(phase));
@@ -87,11 +81,7 @@ async fn a_life_passes_every_failpoint() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_step_fails_the_end_is_the_same() {
-    for mode in [
-        "1*return(error)->off",
-        "3*return(error)->off",
-        "1*panic->off",
-    ] {
+    for mode in ["1*return(error)->off", "3*return(error)->off", "1*panic->off"] {
         let scenario = FailScenario::setup();
         let world = world().await;
         let reconciler = world.start();
@@ -141,21 +131,14 @@ async fn a_paused_instance_stops_no_other() {
     let scenario = FailScenario::setup();
     let world = world().await;
     let reconciler = world.start();
-    for name in [
-        "prepare.before",
-        "start_first.after",
-        "login.before",
-        "record_normal.before",
-    ] {
+    for name in ["prepare.before", "start_first.after", "login.before", "record_normal.before"] {
         fail::cfg(name, "1*pause->off").unwrap();
         let mut ids = Vec::new();
         for _ in 0..8 {
             ids.push(world.create(SHAPES[1]).await);
         }
         reconciler.nudge();
-        tokio::time::timeout(PATIENCE, all_but_one(&world, &ids))
-            .await
-            .expect("others wait");
+        tokio::time::timeout(PATIENCE, all_but_one(&world, &ids)).await.expect("others wait");
         fail::remove(name);
         settled(&reconciler).await;
         assert_eq!(unfinished(&world, &ids).await, 0);

@@ -1,9 +1,6 @@
 //! The local substrate, with the real engines of this machine.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that meets trouble it does not look for fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that meets trouble it does not look for fails")]
 
 #[path = "local/adoption.rs"]
 mod adoption;

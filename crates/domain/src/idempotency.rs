@@ -45,11 +45,7 @@ impl ClientToken {
     pub fn parse(text: &str) -> Result<Self, MalformedToken> {
         let well_formed = (1..=64).contains(&text.len())
             && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-        if well_formed {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(MalformedToken)
-        }
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(MalformedToken) }
     }
 
     /// The token as it was given.
@@ -85,11 +81,7 @@ pub struct Remembered {
 impl Remembered {
     /// The remembered answer, if `fingerprint` is of the same parameters.
     pub fn replay(self, fingerprint: &Fingerprint) -> Result<String, Mismatch> {
-        if self.fingerprint == *fingerprint {
-            Ok(self.answer)
-        } else {
-            Err(Mismatch)
-        }
+        if self.fingerprint == *fingerprint { Ok(self.answer) } else { Err(Mismatch) }
     }
 }
 
@@ -116,7 +108,8 @@ impl Fingerprint {
         }
         let mut hex = String::with_capacity(64);
         for byte in hash.finalize() {
-            let digits = [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
+            let digits =
+                [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
             hex.extend(digits.map(char::from));
         }
         Self(hex)
@@ -159,10 +152,7 @@ mod tests {
     fn compares_what_is_asked_for_and_not_the_call() {
         let first = [("RegionId", "a"), ("Timestamp", "1"), ("Period", "")];
         let second = [("Timestamp", "2"), ("RegionId", "a")];
-        assert_eq!(
-            Fingerprint::of(first.into_iter()),
-            Fingerprint::of(second.into_iter())
-        );
+        assert_eq!(Fingerprint::of(first.into_iter()), Fingerprint::of(second.into_iter()));
     }
 
     #[test]

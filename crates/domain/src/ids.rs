@@ -18,9 +18,7 @@ pub struct Malformed {
 fn is_id_text(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.as_bytes()[0].is_ascii_alphanumeric()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.(),".contains(&b))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.(),".contains(&b))
 }
 
 macro_rules! ids {
@@ -100,11 +98,7 @@ mod tests {
 
     #[test]
     fn accepts_the_vendors_forms() {
-        for text in [
-            "r-bp1zxszhcgatnx",
-            "vpc-bp1oxxxxxxxxxxgzv26cf",
-            "cn-hangzhou-MAZ6(b,f)",
-        ] {
+        for text in ["r-bp1zxszhcgatnx", "vpc-bp1oxxxxxxxxxxgzv26cf", "cn-hangzhou-MAZ6(b,f)"] {
             assert_eq!(InstanceId::parse(text).unwrap().as_str(), text);
         }
     }

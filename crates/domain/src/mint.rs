@@ -8,9 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::catalogue::region::Region;
-use crate::ids::{
-    AccessKeyId, AccountId, CouponNo, InstanceId, NodeId, OrderId, VSwitchId, VpcId,
-};
+use crate::ids::{AccessKeyId, AccountId, CouponNo, InstanceId, NodeId, OrderId, VSwitchId, VpcId};
 use crate::instance::InstanceType;
 use crate::secret::Secret;
 
@@ -33,11 +31,7 @@ impl Mint {
             InstanceType::Redis => "r",
             InstanceType::Memcache => "m",
         };
-        let id = format!(
-            "{prefix}-{}{}",
-            region.code,
-            self.draw(LOWER, 16 - region.code.len())
-        );
+        let id = format!("{prefix}-{}{}", region.code, self.draw(LOWER, 16 - region.code.len()));
         InstanceId::parse(id).expect("a prefix, a code and lower-case alphanumerics are an id")
     }
 
@@ -101,24 +95,16 @@ impl Mint {
     }
 
     fn decimal(&self, len: usize) -> String {
-        format!(
-            "{}{}",
-            self.draw(b"123456789", 1),
-            self.draw(b"0123456789", len - 1)
-        )
+        format!("{}{}", self.draw(b"123456789", 1), self.draw(b"0123456789", len - 1))
     }
 
     fn draw(&self, alphabet: &[u8], len: usize) -> String {
         let mut rng = self.rng();
-        (0..len)
-            .map(|_| char::from(alphabet[rng.random_range(0..alphabet.len())]))
-            .collect()
+        (0..len).map(|_| char::from(alphabet[rng.random_range(0..alphabet.len())])).collect()
     }
 
     fn rng(&self) -> std::sync::MutexGuard<'_, StdRng> {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -103,16 +103,7 @@ impl Running {
         let hands = start_hands(opened.clone(), place, late, nudge, stop.clone());
         let hands = tokio::spawn(hands);
         let upkeep = tokio::spawn(keep_up(metrics));
-        Ok(Self {
-            address,
-            dns_address,
-            opened,
-            stop,
-            gateway,
-            upkeep,
-            hands,
-            dns,
-        })
+        Ok(Self { address, dns_address, opened, stop, gateway, upkeep, hands, dns })
     }
 
     /// Returns when the control plane stops by itself, because a part of it failed.
@@ -147,10 +138,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 fn local_address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, StartError> {
     let bound = listener.local_addr();
-    bound.map_err(|source| StartError::CannotListen {
-        address: asked,
-        source,
-    })
+    bound.map_err(|source| StartError::CannotListen { address: asked, source })
 }
 
 async fn start_dns(
@@ -239,10 +227,7 @@ async fn start_hands(
         nudge,
         settings: jobs::Settings::default(),
     };
-    Ok(Hands {
-        reconciler,
-        jobs: jobs.spawn(),
-    })
+    Ok(Hands { reconciler, jobs: jobs.spawn() })
 }
 
 async fn substrate(opened: &Opened, place: Place) -> Result<Arc<dyn Substrate>, StartError> {

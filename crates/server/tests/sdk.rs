@@ -40,33 +40,21 @@ fn every_official_sdk_creates_uses_and_deletes_instances() {
             .iter()
             .map(|(language, script)| scope.spawn(|| server.tell(&sdks, language, script)))
             .collect();
-        runs.into_iter()
-            .filter_map(|run| run.join().expect("a story's thread panicked"))
-            .collect()
+        runs.into_iter().filter_map(|run| run.join().expect("a story's thread panicked")).collect()
     });
-    assert!(
-        failures.is_empty(),
-        "{}\nserver:\n{}",
-        failures.join("\n"),
-        server.log()
-    );
+    assert!(failures.is_empty(), "{}\nserver:\n{}", failures.join("\n"), server.log());
 }
 
 /// The folder with a Python environment and `node_modules`.
 fn install_sdks() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("target/tmp has a parent");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/sdks");
     let output = Command::new(script)
         .env("CARGO_TARGET_DIR", target)
         .stderr(Stdio::inherit())
         .output()
         .expect("scripts/sdks starts");
-    assert!(
-        output.status.success(),
-        "scripts/sdks failed; see its output above"
-    );
+    assert!(output.status.success(), "scripts/sdks failed; see its output above");
     target.join("sdk")
 }
 
@@ -92,11 +80,7 @@ impl Server {
             .expect("ourkv starts");
         let stdout = process.stdout.take().expect("stdout is piped");
         // Owned before anything can fail, so that it is ended in any case.
-        let mut server = Self {
-            process,
-            endpoint: String::new(),
-            folder,
-        };
+        let mut server = Self { process, endpoint: String::new(), folder };
         let endpoint = announced_endpoint(stdout);
         server.endpoint =
             endpoint.unwrap_or_else(|| panic!("ourkv does not listen:\n{}", server.log()));
@@ -109,9 +93,7 @@ impl Server {
             "python" => sdks.join("python/bin/python"),
             _ => PathBuf::from("node"),
         };
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/sdk")
-            .join(language);
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(language);
         let output = Command::new("timeout")
             .arg(STORY_SECONDS)
             .arg(interpreter)
@@ -131,10 +113,7 @@ impl Server {
             return None;
         }
         let problem = String::from_utf8_lossy(&output.stderr);
-        Some(format!(
-            "{language} {script:?} ended with {}:\n{said}{problem}",
-            output.status
-        ))
+        Some(format!("{language} {script:?} ended with {}:\n{said}{problem}", output.status))
     }
 
     fn log(&self) -> String {
@@ -147,18 +126,13 @@ impl Drop for Server {
         // The server first: it would bring its engines back.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = ourkv("down", self.folder.path())
-            .stdout(Stdio::null())
-            .status();
+        let _ = ourkv("down", self.folder.path()).stdout(Stdio::null()).status();
     }
 }
 
 fn ourkv(command: &str, folder: &Path) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_ourkv"));
-    program
-        .arg(command)
-        .arg("--data-dir")
-        .arg(folder.join("data"));
+    program.arg(command).arg("--data-dir").arg(folder.join("data"));
     program
 }
 

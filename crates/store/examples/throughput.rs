@@ -2,10 +2,7 @@
 //!
 //! `cargo run --release -p ourkv-store --example throughput [DATABASE]`; without an argument on a
 //! SQLite file in a temporary directory.
-#![expect(
-    clippy::print_stdout,
-    reason = "the figures are what this program is for"
-)]
+#![expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 
 use std::error::Error;
 use std::sync::Arc;
@@ -51,9 +48,7 @@ async fn rate(store: &Store, write: bool) -> Result<u64, Box<dyn Error>> {
                 number += 1;
                 if write {
                     let (key, nonce) = (key.clone(), number.to_string());
-                    store
-                        .write(move |tx| tx.burn_nonce(&key, &nonce, Timestamp::MAX))
-                        .await?;
+                    store.write(move |tx| tx.burn_nonce(&key, &nonce, Timestamp::MAX)).await?;
                 } else {
                     store.read(|tx| tx.setting("name")).await?;
                 }
@@ -69,7 +64,5 @@ async fn rate(store: &Store, write: bool) -> Result<u64, Box<dyn Error>> {
 }
 
 fn unparsed() -> StoreError {
-    StoreError::Statement {
-        detail: "the key is not well formed".into(),
-    }
+    StoreError::Statement { detail: "the key is not well formed".into() }
 }

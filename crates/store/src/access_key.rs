@@ -19,9 +19,7 @@ impl Tx<'_> {
     pub fn access_keys(&mut self) -> Result<Vec<AccessKey>, StoreError> {
         let sql = "SELECT * FROM access_keys ORDER BY created_at, id";
         let rows = self.select("access_keys", sql, &[])?;
-        rows.into_iter()
-            .map(|row| self.read_access_key(row))
-            .collect()
+        rows.into_iter().map(|row| self.read_access_key(row)).collect()
     }
 
     /// Adds a key.
@@ -42,14 +40,7 @@ impl Tx<'_> {
     }
 
     fn access_key_columns(&self, key: &AccessKey) -> [(&'static str, Value); 6] {
-        let AccessKey {
-            id,
-            secret,
-            account,
-            active,
-            calls_per_second,
-            created_at,
-        } = key;
+        let AccessKey { id, secret, account, active, calls_per_second, created_at } = key;
         columns! {
             id: id,
             account: account,

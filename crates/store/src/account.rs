@@ -13,42 +13,30 @@ impl Tx<'_> {
     /// The account of that id.
     pub fn account(&mut self, id: &AccountId) -> Result<Option<Account>, StoreError> {
         let sql = "SELECT * FROM accounts WHERE id = $1";
-        self.select_one("accounts", sql, &values![id])?
-            .map(read)
-            .transpose()
+        self.select_one("accounts", sql, &values![id])?.map(read).transpose()
     }
 
     /// The account of that id, kept to this transaction until it ends. Whatever decides on an
     /// account's quotas or money begins with this.
     pub fn lock_account(&mut self, id: &AccountId) -> Result<Option<Account>, StoreError> {
         let sql = format!("SELECT * FROM accounts WHERE id = $1{}", self.for_update());
-        self.select_one("accounts", &sql, &values![id])?
-            .map(read)
-            .transpose()
+        self.select_one("accounts", &sql, &values![id])?.map(read).transpose()
     }
 
     /// Every account, oldest first.
     pub fn accounts(&mut self) -> Result<Vec<Account>, StoreError> {
         let sql = "SELECT * FROM accounts ORDER BY created_at, id";
-        self.select("accounts", sql, &[])?
-            .into_iter()
-            .map(read)
-            .collect()
+        self.select("accounts", sql, &[])?.into_iter().map(read).collect()
     }
 
     /// Adds an account.
     pub fn insert_account(&mut self, account: &Account) -> Result<(), StoreError> {
-        self.insert("accounts", &columns_of(account), "")
-            .map(|_| ())
+        self.insert("accounts", &columns_of(account), "").map(|_| ())
     }
 
     /// Writes all fields of an account; false if there is none of that id.
     pub fn save_account(&mut self, account: &Account) -> Result<bool, StoreError> {
-        self.update(
-            "accounts",
-            &columns_of(account),
-            ("id", account.id.to_value()),
-        )
+        self.update("accounts", &columns_of(account), ("id", account.id.to_value()))
     }
 
     /// Adds `delta`, which may be negative, to a balance; `None` if there is no such account.
@@ -64,18 +52,11 @@ impl Tx<'_> {
         let Some(mut account) = self.lock_account(id)? else {
             return Ok(None);
         };
-        account.balance =
-            account
-                .balance
-                .checked_add(delta)
-                .ok_or_else(|| StoreError::Constraint {
-                    detail: "the balance is too large to count".into(),
-                })?;
-        account.arrears_since = if account.balance < Money::ZERO {
-            account.arrears_since.or(Some(now))
-        } else {
-            None
-        };
+        account.balance = account.balance.checked_add(delta).ok_or_else(|| {
+            StoreError::Constraint { detail: "the balance is too large to count".into() }
+        })?;
+        account.arrears_since =
+            if account.balance < Money::ZERO { account.arrears_since.or(Some(now)) } else { None };
         self.save_account(&account)?;
         Ok(Some(account))
     }

@@ -59,15 +59,8 @@ impl Tx<'_> {
         if self.take_exact(pool, free, instance)?.is_err() {
             return Err(self.collided());
         }
-        let next = if free == circle.last {
-            circle.first
-        } else {
-            successor(free)
-        };
-        self.execute(
-            "UPDATE pools SET next_ip = $1 WHERE name = $2",
-            &values![next, pool],
-        )?;
+        let next = if free == circle.last { circle.first } else { successor(free) };
+        self.execute("UPDATE pools SET next_ip = $1 WHERE name = $2", &values![next, pool])?;
         Ok(Some(free))
     }
 
@@ -86,10 +79,7 @@ impl Tx<'_> {
 
     /// Gives back every address of an instance, and returns how many it had.
     pub fn release_addresses(&mut self, instance: &InstanceId) -> Result<u64, StoreError> {
-        self.execute(
-            "DELETE FROM addresses WHERE instance = $1",
-            &values![instance],
-        )
+        self.execute("DELETE FROM addresses WHERE instance = $1", &values![instance])
     }
 
     /// How many addresses of a pool are taken.
@@ -99,8 +89,7 @@ impl Tx<'_> {
     }
 
     pub(crate) fn delete_pool(&mut self, pool: &str) -> Result<(), StoreError> {
-        self.execute("DELETE FROM pools WHERE name = $1", &values![pool])
-            .map(|_| ())
+        self.execute("DELETE FROM pools WHERE name = $1", &values![pool]).map(|_| ())
     }
 
     fn lock_pool(&mut self, pool: &str) -> Result<Option<Circle>, StoreError> {
@@ -124,10 +113,7 @@ impl Tx<'_> {
         last: Ipv4Addr,
     ) -> Result<Option<Ipv4Addr>, StoreError> {
         let sql = "SELECT ip FROM addresses WHERE pool = $1 AND ip = $2";
-        if self
-            .select_one("addresses", sql, &values![pool, from])?
-            .is_none()
-        {
+        if self.select_one("addresses", sql, &values![pool, from])?.is_none() {
             return Ok(Some(from));
         }
         let sql = "SELECT taken.ip + 1 AS ip FROM addresses AS taken \

@@ -51,29 +51,18 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn new(table: &'static str, columns: Arc<[String]>, values: Vec<Value>) -> Self {
-        Self {
-            table,
-            columns,
-            values,
-            next: 0,
-        }
+        Self { table, columns, values, next: 0 }
     }
 
     /// Takes the value of a column; each column can be taken once.
     pub(crate) fn take<T: FromValue>(&mut self, column: &'static str) -> Result<T, StoreError> {
-        let expected = self
-            .columns
-            .get(self.next)
-            .is_some_and(|name| name == column);
+        let expected = self.columns.get(self.next).is_some_and(|name| name == column);
         let place = if expected {
             Some(self.next)
         } else {
             self.columns.iter().position(|name| name == column)
         };
-        let inconsistent = StoreError::Inconsistent {
-            table: self.table,
-            column,
-        };
+        let inconsistent = StoreError::Inconsistent { table: self.table, column };
         let place = place.ok_or_else(|| inconsistent.clone())?;
         self.next = place + 1;
         T::from_value(std::mem::replace(&mut self.values[place], Value::Null)).ok_or(inconsistent)
@@ -81,10 +70,7 @@ impl Row {
 
     /// The error for a value of this row that does not fit the others.
     pub(crate) fn inconsistent(&self, column: &'static str) -> StoreError {
-        StoreError::Inconsistent {
-            table: self.table,
-            column,
-        }
+        StoreError::Inconsistent { table: self.table, column }
     }
 }
 
@@ -124,11 +110,7 @@ impl<T: ToValue> ToValue for Option<T> {
 
 impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: Value) -> Option<Self> {
-        if value == Value::Null {
-            Some(None)
-        } else {
-            T::from_value(value).map(Some)
-        }
+        if value == Value::Null { Some(None) } else { T::from_value(value).map(Some) }
     }
 }
 
@@ -150,11 +132,7 @@ impl ToValue for String {
 
 impl FromValue for String {
     fn from_value(value: Value) -> Option<Self> {
-        if let Value::Text(text) = value {
-            Some(text)
-        } else {
-            None
-        }
+        if let Value::Text(text) = value { Some(text) } else { None }
     }
 }
 
@@ -172,11 +150,7 @@ impl ToValue for Vec<u8> {
 
 impl FromValue for Vec<u8> {
     fn from_value(value: Value) -> Option<Self> {
-        if let Value::Blob(bytes) = value {
-            Some(bytes)
-        } else {
-            None
-        }
+        if let Value::Blob(bytes) = value { Some(bytes) } else { None }
     }
 }
 

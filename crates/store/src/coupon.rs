@@ -11,30 +11,18 @@ impl Tx<'_> {
     /// Every coupon of an account, also those used up, by number.
     pub fn coupons(&mut self, account: &AccountId) -> Result<Vec<Coupon>, StoreError> {
         let sql = "SELECT * FROM coupons WHERE account = $1 ORDER BY no";
-        self.select("coupons", sql, &values![account])?
-            .into_iter()
-            .map(read)
-            .collect()
+        self.select("coupons", sql, &values![account])?.into_iter().map(read).collect()
     }
 
     /// The coupon of that number.
     pub fn coupon(&mut self, no: &CouponNo) -> Result<Option<Coupon>, StoreError> {
         let sql = "SELECT * FROM coupons WHERE no = $1";
-        self.select_one("coupons", sql, &values![no])?
-            .map(read)
-            .transpose()
+        self.select_one("coupons", sql, &values![no])?.map(read).transpose()
     }
 
     /// Adds a coupon.
     pub fn insert_coupon(&mut self, coupon: &Coupon) -> Result<(), StoreError> {
-        let Coupon {
-            no,
-            account,
-            amount,
-            min_spend,
-            expires,
-            used_by,
-        } = coupon;
+        let Coupon { no, account, amount, min_spend, expires, used_by } = coupon;
         let row = columns! {
             no: no,
             account: account,

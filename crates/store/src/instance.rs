@@ -21,11 +21,7 @@ impl Tx<'_> {
         secrets: &Secrets,
     ) -> Result<(), StoreError> {
         self.insert("instances", &columns_of(instance), "")?;
-        let Secrets {
-            password,
-            admin,
-            replication,
-        } = secrets;
+        let Secrets { password, admin, replication } = secrets;
         let id = &instance.id;
         let row = columns! {
             instance: id,
@@ -39,17 +35,13 @@ impl Tx<'_> {
     /// The instance of that id, also one that is being deleted.
     pub fn instance(&mut self, id: &InstanceId) -> Result<Option<Instance>, StoreError> {
         let sql = "SELECT * FROM instances WHERE id = $1";
-        self.select_one("instances", sql, &values![id])?
-            .map(read)
-            .transpose()
+        self.select_one("instances", sql, &values![id])?.map(read).transpose()
     }
 
     /// The instance of that id, kept to this transaction until it ends.
     pub fn lock_instance(&mut self, id: &InstanceId) -> Result<Option<Instance>, StoreError> {
         let sql = format!("SELECT * FROM instances WHERE id = $1{}", self.for_update());
-        self.select_one("instances", &sql, &values![id])?
-            .map(read)
-            .transpose()
+        self.select_one("instances", &sql, &values![id])?.map(read).transpose()
     }
 
     /// Removes an instance and its secrets; false if there is none of that id.
@@ -151,23 +143,13 @@ fn columns_of(instance: &Instance) -> [(&'static str, Value); 35] {
         connections,
         qps,
     } = spec;
-    let Endpoint {
-        network,
-        private_ip,
-        serving_ip,
-        port,
-        domain,
-    } = endpoint;
+    let Endpoint { network, private_ip, serving_ip, port, domain } = endpoint;
     let (vpc, vswitch) = ends_of(network);
     let (charge_end, auto_renew) = match charge {
         Charge::PostPaid => (None, None),
         Charge::PrePaid { end, auto_renew } => (Some(end), auto_renew.as_ref()),
     };
-    let Observed {
-        phase,
-        generation: observed_generation,
-        since,
-    } = observed;
+    let Observed { phase, generation: observed_generation, since } = observed;
     columns! {
         id: id, account: account, node: node, nonce: nonce, created_at: created_at, name: name,
         search_name: name.as_ref().map(|name| name.as_str().to_lowercase()), region: region, zone: zone, class: class,
@@ -224,10 +206,7 @@ fn read_spec(row: &mut Row) -> Result<Spec, StoreError> {
 fn read_endpoint(row: &mut Row) -> Result<Endpoint, StoreError> {
     let network = match row.take("network")? {
         NetworkType::Classic => Network::Classic,
-        NetworkType::Vpc => Network::Vpc {
-            vpc: row.take("vpc")?,
-            vswitch: row.take("vswitch")?,
-        },
+        NetworkType::Vpc => Network::Vpc { vpc: row.take("vpc")?, vswitch: row.take("vswitch")? },
     };
     Ok(Endpoint {
         network,
@@ -241,23 +220,18 @@ fn read_endpoint(row: &mut Row) -> Result<Endpoint, StoreError> {
 fn read_charge(row: &mut Row) -> Result<Charge, StoreError> {
     Ok(match row.take("charge")? {
         ChargeType::PostPaid => Charge::PostPaid,
-        ChargeType::PrePaid => Charge::PrePaid {
-            end: row.take("charge_end")?,
-            auto_renew: row.take("auto_renew")?,
-        },
+        ChargeType::PrePaid => {
+            Charge::PrePaid { end: row.take("charge_end")?, auto_renew: row.take("auto_renew")? }
+        }
     })
 }
 
 fn read_observed(row: &mut Row) -> Result<Observed, StoreError> {
     let word: String = row.take("phase")?;
     let phase = match word.as_str() {
-        "Creating" => Phase::Creating {
-            trouble: row.take("trouble")?,
-        },
+        "Creating" => Phase::Creating { trouble: row.take("trouble")? },
         "Normal" => Phase::Normal,
-        "Unavailable" => Phase::Unavailable {
-            reason: row.take("trouble")?,
-        },
+        "Unavailable" => Phase::Unavailable { reason: row.take("trouble")? },
         "Inactive" => Phase::Inactive,
         _ => return Err(row.inconsistent("phase")),
     };

@@ -71,11 +71,7 @@ impl Tx<'_> {
             None => String::new(),
             Some(Page { number, size }) => {
                 let offset = number.saturating_sub(1).saturating_mul(size);
-                format!(
-                    "LIMIT {} OFFSET {}",
-                    condition.place(size),
-                    condition.place(offset)
-                )
+                format!("LIMIT {} OFFSET {}", condition.place(size), condition.place(offset))
             }
         };
         let sql = format!(
@@ -89,10 +85,7 @@ impl Tx<'_> {
     /// How many instances [`Self::instances`] would find without pages.
     pub fn count_instances(&mut self, filter: &Filter) -> Result<i64, StoreError> {
         let condition = filter.condition();
-        let sql = format!(
-            "SELECT count(*) AS many FROM instances WHERE {}",
-            condition.sql()
-        );
+        let sql = format!("SELECT count(*) AS many FROM instances WHERE {}", condition.sql());
         self.count("instances", &sql, &condition.values, "many")
     }
 }
@@ -125,10 +118,7 @@ impl Condition {
 impl Filter {
     fn condition(&self) -> Condition {
         let clauses = vec!["status IS NOT NULL".into()];
-        let mut condition = Condition {
-            clauses,
-            values: Vec::new(),
-        };
+        let mut condition = Condition { clauses, values: Vec::new() };
         condition.equal("account", self.account.as_ref());
         condition.equal("region", self.region.as_ref());
         condition.equal("status", self.status);
@@ -144,9 +134,7 @@ impl Filter {
         condition.equal("private_ip", self.private_ip);
         if !self.ids.is_empty() {
             let places: Vec<_> = self.ids.iter().map(|id| condition.place(id)).collect();
-            condition
-                .clauses
-                .push(format!("id IN ({})", places.join(", ")));
+            condition.clauses.push(format!("id IN ({})", places.join(", ")));
         }
         if let Some(search) = &self.search {
             let place = condition.place(pattern(search));

@@ -27,9 +27,7 @@ impl Tx<'_> {
             intent,
             status(Phase::Creating { trouble: None }),
             status(Phase::Normal),
-            status(Phase::Unavailable {
-                reason: String::new()
-            }),
+            status(Phase::Unavailable { reason: String::new() }),
             status(Phase::Inactive),
             id,
         ];
@@ -54,11 +52,7 @@ impl Tx<'_> {
         id: &InstanceId,
         observed: &Observed,
     ) -> Result<bool, StoreError> {
-        let Observed {
-            phase,
-            generation,
-            since,
-        } = observed;
+        let Observed { phase, generation, since } = observed;
         let status = |intent| Status::of(intent, phase);
         let sql = "UPDATE instances SET phase = $1, trouble = $2, observed_generation = $3, \
                    observed_since = $4, \
@@ -87,9 +81,7 @@ impl Tx<'_> {
                     OR (intent = 'Stop' AND phase <> 'Inactive')) \
                    ORDER BY created_at, id";
         let rows = self.select("instances", sql, &values![node])?;
-        rows.into_iter()
-            .map(|mut row| Ok((row.take("id")?, row.take("generation")?)))
-            .collect()
+        rows.into_iter().map(|mut row| Ok((row.take("id")?, row.take("generation")?))).collect()
     }
 
     /// The address that an endpoint's name stands for, whatever its case, while its owner can see
@@ -113,12 +105,7 @@ impl Tx<'_> {
             None => self.count("instances", sql, &values![account, postpaid], "many"),
             Some(region) => {
                 let sql = format!("{sql} AND region = $3");
-                self.count(
-                    "instances",
-                    &sql,
-                    &values![account, postpaid, region],
-                    "many",
-                )
+                self.count("instances", &sql, &values![account, postpaid, region], "many")
             }
         }
     }

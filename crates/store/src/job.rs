@@ -24,21 +24,12 @@ where
     A: FnOnce(Result<T, E>) + Send,
 {
     pub(crate) fn new(work: W, sealer: Sealer, answer: A) -> Self {
-        Self {
-            work,
-            sealer,
-            outcome: None,
-            answer,
-            urgent: true,
-        }
+        Self { work, sealer, outcome: None, answer, urgent: true }
     }
 
     /// The same for work that nobody waits for.
     pub(crate) fn later(work: W, sealer: Sealer, answer: A) -> Self {
-        Self {
-            urgent: false,
-            ..Self::new(work, sealer, answer)
-        }
+        Self { urgent: false, ..Self::new(work, sealer, answer) }
     }
 }
 
@@ -57,10 +48,9 @@ where
         let failure = tx.into_failure();
         let (outcome, verdict) = match (result, failure) {
             (Err(_), _) => (Err(E::from(StoreError::Panicked)), Verdict::Discard(None)),
-            (Ok(Ok(_)), Some(failure)) => (
-                Err(E::from(failure.clone())),
-                Verdict::Discard(Some(failure)),
-            ),
+            (Ok(Ok(_)), Some(failure)) => {
+                (Err(E::from(failure.clone())), Verdict::Discard(Some(failure)))
+            }
             (Ok(Err(error)), failure) => (Err(error), Verdict::Discard(failure)),
             (Ok(Ok(value)), None) => (Ok(value), Verdict::Keep),
         };
@@ -69,9 +59,7 @@ where
     }
 
     fn finish(self: Box<Self>, transaction: Result<(), StoreError>) {
-        let missing = || StoreError::Unavailable {
-            detail: "the work was not run".into(),
-        };
+        let missing = || StoreError::Unavailable { detail: "the work was not run".into() };
         (self.answer)(match transaction {
             Ok(()) => self.outcome.unwrap_or_else(|| Err(E::from(missing()))),
             Err(error) => Err(E::from(error)),

@@ -30,20 +30,12 @@ impl Later {
         let thread = std::thread::Builder::new()
             .name("store-later".into())
             .spawn(move || work(&database, &messages))?;
-        Ok(Self {
-            queue: Mutex::new(Some(queue)),
-            thread: Some(thread),
-        })
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Some(thread) })
     }
 
     /// Queues a job; false if there are too many already.
     pub(crate) fn submit(&self, job: BoxedJob) -> bool {
-        match self
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-        {
+        match self.queue.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             Some(queue) => !matches!(
                 queue.try_send(Message::Job(job)),
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_))
@@ -55,11 +47,7 @@ impl Later {
     /// Waits until everything queued is done.
     pub(crate) fn flush(&self) {
         let (done, flushed) = sync_channel(1);
-        let queue = self
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if queue.is_some_and(|queue| queue.send(Message::Flush(done)).is_ok()) {
             // An error means that the thread is gone, and then nothing is queued.
             let _ = flushed.recv();
@@ -69,10 +57,7 @@ impl Later {
 
 impl Drop for Later {
     fn drop(&mut self) {
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = self.thread.take()
             // The work of a job may hold the last reference to the store.
             && thread.thread().id() != std::thread::current().id()

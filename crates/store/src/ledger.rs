@@ -31,14 +31,7 @@ pub struct Meter {
 impl Tx<'_> {
     /// Adds a meter.
     pub fn open_meter(&mut self, meter: &Meter) -> Result<(), StoreError> {
-        let Meter {
-            instance,
-            account,
-            opened,
-            metered_until,
-            hourly_price,
-            closed,
-        } = meter;
+        let Meter { instance, account, opened, metered_until, hourly_price, closed } = meter;
         let row = columns! {
             instance: instance,
             account: account,
@@ -52,21 +45,14 @@ impl Tx<'_> {
 
     /// The meter of an instance, kept to this transaction until it ends.
     pub fn lock_meter(&mut self, instance: &InstanceId) -> Result<Option<Meter>, StoreError> {
-        let sql = format!(
-            "SELECT * FROM meters WHERE instance = $1{}",
-            self.for_update()
-        );
-        self.select_one("meters", &sql, &values![instance])?
-            .map(read_meter)
-            .transpose()
+        let sql = format!("SELECT * FROM meters WHERE instance = $1{}", self.for_update());
+        self.select_one("meters", &sql, &values![instance])?.map(read_meter).transpose()
     }
 
     /// Up to `limit` open meters that have an hour or more to charge at `now`, those furthest
     /// behind first.
     pub fn meters_behind(&mut self, now: Timestamp, limit: i64) -> Result<Vec<Meter>, StoreError> {
-        let hour_ago = now
-            .saturating_sub(SignedDuration::from_hours(1))
-            .unwrap_or(Timestamp::MIN);
+        let hour_ago = now.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
         let sql = "SELECT * FROM meters WHERE closed_at IS NULL AND metered_until <= $1 \
                    ORDER BY metered_until, instance LIMIT $2";
         let rows = self.select("meters", sql, &values![hour_ago, limit])?;
@@ -93,14 +79,7 @@ impl Tx<'_> {
 
     /// Adds an entry; a second one that begins at the same instant is an error.
     pub fn insert_entry(&mut self, entry: &LedgerEntry) -> Result<(), StoreError> {
-        let LedgerEntry {
-            instance,
-            account,
-            from,
-            to,
-            amount,
-            kind,
-        } = entry;
+        let LedgerEntry { instance, account, from, to, amount, kind } = entry;
         let row = columns! {
             instance: instance,
             starts_at: from,
@@ -115,10 +94,7 @@ impl Tx<'_> {
     /// Every entry of an instance, in the order of time.
     pub fn ledger(&mut self, instance: &InstanceId) -> Result<Vec<LedgerEntry>, StoreError> {
         let sql = "SELECT * FROM ledger WHERE instance = $1 ORDER BY starts_at";
-        self.select("ledger", sql, &values![instance])?
-            .into_iter()
-            .map(read_entry)
-            .collect()
+        self.select("ledger", sql, &values![instance])?.into_iter().map(read_entry).collect()
     }
 }
 

@@ -39,13 +39,7 @@ impl Tx<'_> {
 
     /// Adds a VPC.
     pub fn insert_vpc(&mut self, vpc: &Vpc) -> Result<(), StoreError> {
-        let Vpc {
-            id,
-            account,
-            region,
-            cidr,
-            name,
-        } = vpc;
+        let Vpc { id, account, region, cidr, name } = vpc;
         let row = columns! { id: id, account: account, region: region, cidr: cidr, name: name };
         self.insert("vpcs", &row, "").map(|_| ())
     }
@@ -66,9 +60,7 @@ impl Tx<'_> {
     /// The vSwitch of that id.
     pub fn vswitch(&mut self, id: &VSwitchId) -> Result<Option<VSwitch>, StoreError> {
         let sql = "SELECT * FROM vswitches WHERE id = $1";
-        self.select_one("vswitches", sql, &values![id])?
-            .map(read_vswitch)
-            .transpose()
+        self.select_one("vswitches", sql, &values![id])?.map(read_vswitch).transpose()
     }
 
     /// Every vSwitch, or those of one VPC, by id.
@@ -85,14 +77,7 @@ impl Tx<'_> {
 
     /// Adds a vSwitch.
     pub fn insert_vswitch(&mut self, vswitch: &VSwitch) -> Result<(), StoreError> {
-        let VSwitch {
-            id,
-            vpc,
-            account,
-            zone,
-            cidr,
-            name,
-        } = vswitch;
+        let VSwitch { id, vpc, account, zone, cidr, name } = vswitch;
         let row = columns! {
             id: id, vpc: vpc, account: account, zone: zone, cidr: cidr, name: name,
         };
@@ -101,10 +86,7 @@ impl Tx<'_> {
 
     /// Removes a vSwitch without instances, and its address pool.
     pub fn delete_vswitch(&mut self, id: &VSwitchId) -> Result<Removal, StoreError> {
-        let sql = format!(
-            "SELECT id FROM vswitches WHERE id = $1{}",
-            self.for_update()
-        );
+        let sql = format!("SELECT id FROM vswitches WHERE id = $1{}", self.for_update());
         if self.select_one("vswitches", &sql, &values![id])?.is_none() {
             return Ok(Removal::Missing);
         }
@@ -122,11 +104,7 @@ impl Tx<'_> {
 }
 
 fn removal(removed: u64) -> Removal {
-    if removed == 1 {
-        Removal::Removed
-    } else {
-        Removal::InUse
-    }
+    if removed == 1 { Removal::Removed } else { Removal::InUse }
 }
 
 fn read_vpc(mut row: Row) -> Result<Vpc, StoreError> {

@@ -11,10 +11,7 @@ impl Tx<'_> {
     /// Every order of an account, oldest first.
     pub fn orders(&mut self, account: &AccountId) -> Result<Vec<Order>, StoreError> {
         let sql = "SELECT * FROM orders WHERE account = $1 ORDER BY created_at, id";
-        self.select("orders", sql, &values![account])?
-            .into_iter()
-            .map(read)
-            .collect()
+        self.select("orders", sql, &values![account])?.into_iter().map(read).collect()
     }
 
     /// Adds an order.

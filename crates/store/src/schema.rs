@@ -19,35 +19,25 @@ mod embedded {
 pub(crate) fn migrate<C: Migrate>(connection: &mut C) -> Result<(), OpenError> {
     // Grouped: a migration and the note that it was applied are one transaction.
     let runner = embedded::migrations::runner().set_grouped(true);
-    runner
-        .run(connection)
-        .map(|_| ())
-        .map_err(|error| match error.kind() {
-            Kind::MissingVersion(_) => newer(&runner, connection).unwrap_or_else(|error| error),
-            _ => migration_error(&error),
-        })
+    runner.run(connection).map(|_| ()).map_err(|error| match error.kind() {
+        Kind::MissingVersion(_) => newer(&runner, connection).unwrap_or_else(|error| error),
+        _ => migration_error(&error),
+    })
 }
 
 /// The database has a migration that this program does not know.
 fn newer<C: Migrate>(runner: &Runner, connection: &mut C) -> Result<OpenError, OpenError> {
-    let applied = runner
-        .get_applied_migrations(connection)
-        .map_err(|error| migration_error(&error))?;
+    let applied =
+        runner.get_applied_migrations(connection).map_err(|error| migration_error(&error))?;
     let latest = |migrations: &[Migration]| {
-        migrations
-            .iter()
-            .map(|migration| i64::from(migration.version()))
-            .max()
-            .unwrap_or(0)
+        migrations.iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0)
     };
     let (database, program) = (latest(&applied), latest(runner.get_migrations()));
     Ok(OpenError::NewerSchema { database, program })
 }
 
 fn migration_error(error: &refinery::Error) -> OpenError {
-    OpenError::Migration {
-        detail: chain(error),
-    }
+    OpenError::Migration { detail: chain(error) }
 }
 
 const CANARY: &str = "canary";
@@ -61,22 +51,14 @@ pub(crate) fn check_key(connection: &mut dyn Connection, sealer: &Sealer) -> Res
     if committed.is_err() {
         connection.rollback();
     }
-    if committed? {
-        Ok(())
-    } else {
-        Err(OpenError::WrongKey)
-    }
+    if committed? { Ok(()) } else { Err(OpenError::WrongKey) }
 }
 
 fn canary(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
     let sealed = tx.sealer().seal(&Secret::from(CANARY), CANARY_CONTEXT);
     let row = columns! { name: CANARY, sealed: sealed };
     tx.insert("seals", &row, "ON CONFLICT DO NOTHING")?;
-    let stored = tx.select_one(
-        "seals",
-        "SELECT * FROM seals WHERE name = $1",
-        &values![CANARY],
-    )?;
+    let stored = tx.select_one("seals", "SELECT * FROM seals WHERE name = $1", &values![CANARY])?;
     let Some(mut stored) = stored else {
         return Ok(false);
     };

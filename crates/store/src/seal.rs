@@ -30,19 +30,13 @@ pub struct Unsealable;
 impl Sealer {
     /// A sealer with 32 bytes of key; `mint` gives the nonces.
     pub fn new(key: [u8; 32], mint: Arc<Mint>) -> Self {
-        Self {
-            cipher: XChaCha20Poly1305::new(&key.into()),
-            mint,
-        }
+        Self { cipher: XChaCha20Poly1305::new(&key.into()), mint }
     }
 
     /// Seals a secret for the place that `context` names.
     pub fn seal(&self, secret: &Secret, context: &str) -> Vec<u8> {
         let nonce = self.mint.seal_nonce();
-        let payload = Payload {
-            msg: secret.expose().as_bytes(),
-            aad: context.as_bytes(),
-        };
+        let payload = Payload { msg: secret.expose().as_bytes(), aad: context.as_bytes() };
         let sealed = self
             .cipher
             .encrypt(&XNonce::from(nonce), payload)
@@ -57,17 +51,9 @@ impl Sealer {
         if *version != VERSION {
             return Err(Unsealable);
         }
-        let payload = Payload {
-            msg,
-            aad: context.as_bytes(),
-        };
-        let text = self
-            .cipher
-            .decrypt(&XNonce::from(*nonce), payload)
-            .map_err(|_| Unsealable)?;
-        String::from_utf8(text)
-            .map(Secret::from)
-            .map_err(|_| Unsealable)
+        let payload = Payload { msg, aad: context.as_bytes() };
+        let text = self.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| Unsealable)?;
+        String::from_utf8(text).map(Secret::from).map_err(|_| Unsealable)
     }
 }
 
@@ -108,11 +94,7 @@ mod tests {
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert_eq!(
-                sealer(1).open(&changed, "t/c/a"),
-                Err(Unsealable),
-                "byte {at}"
-            );
+            assert_eq!(sealer(1).open(&changed, "t/c/a"), Err(Unsealable), "byte {at}");
         }
     }
 }

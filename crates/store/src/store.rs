@@ -32,14 +32,8 @@ struct Inner {
 }
 
 enum Driver {
-    Sqlite {
-        readers: Readers,
-        writer: Writer,
-    },
-    Postgres {
-        later: Later,
-        database: Arc<Postgres>,
-    },
+    Sqlite { readers: Readers, writer: Writer },
+    Postgres { later: Later, database: Arc<Postgres> },
 }
 
 impl Store {
@@ -48,29 +42,19 @@ impl Store {
         let driver = match location {
             Location::Sqlite(path) => {
                 let connection = sqlite::open(path, &sealer)?;
-                let writer = Writer::start(connection).map_err(|source| OpenError::File {
-                    path: path.clone(),
-                    source,
-                })?;
-                Driver::Sqlite {
-                    readers: Readers::new(path.clone()),
-                    writer,
-                }
+                let writer = Writer::start(connection)
+                    .map_err(|source| OpenError::File { path: path.clone(), source })?;
+                Driver::Sqlite { readers: Readers::new(path.clone()), writer }
             }
             Location::Postgres(url) => {
                 let database = Arc::new(Postgres::open(url, &sealer)?);
-                let later =
-                    Later::start(database.clone()).map_err(|error| StoreError::Unavailable {
-                        detail: format!("no thread to be had: {error}"),
-                    })?;
+                let later = Later::start(database.clone()).map_err(|error| {
+                    StoreError::Unavailable { detail: format!("no thread to be had: {error}") }
+                })?;
                 Driver::Postgres { later, database }
             }
         };
-        Ok(Self(Arc::new(Inner {
-            driver,
-            sealer,
-            dropped: Arc::default(),
-        })))
+        Ok(Self(Arc::new(Inner { driver, sealer, dropped: Arc::default() })))
     }
 
     /// Runs `work` in a transaction that is durable when this returns `Ok`.
@@ -173,27 +157,18 @@ impl Store {
         work: impl FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send + 'static,
     ) {
         let dropped = self.0.dropped.clone();
-        let task = Task::later(
-            work,
-            self.0.sealer.clone(),
-            move |result: Result<(), StoreError>| {
+        let task =
+            Task::later(work, self.0.sealer.clone(), move |result: Result<(), StoreError>| {
                 if let Err(error) = result {
                     dropped.fetch_add(1, Ordering::Relaxed);
                     tracing::error!(%error, "queued work was not written");
                 }
-            },
-        );
+            });
         let queued = match &self.0.driver {
             Driver::Sqlite { writer, .. } => writer.submit_later(Box::new(task)),
             Driver::Postgres { later, .. } => later.submit(Box::new(task)),
         };
-        if !queued
-            && self
-                .0
-                .dropped
-                .fetch_add(1, Ordering::Relaxed)
-                .is_multiple_of(1000)
-        {
+        if !queued && self.0.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000) {
             tracing::warn!("too much work is queued for the store; some is dropped");
         }
     }
@@ -231,7 +206,5 @@ impl std::fmt::Debug for Store {
 }
 
 fn lost() -> StoreError {
-    StoreError::Unavailable {
-        detail: "the work was lost".into(),
-    }
+    StoreError::Unavailable { detail: "the work was lost".into() }
 }

@@ -80,11 +80,7 @@ impl TemporaryPostgres {
             .process_group(0)
             .spawn()
             .expect("a test needs sh");
-        let cluster = Self {
-            supervisor,
-            port,
-            databases: AtomicU32::new(0),
-        };
+        let cluster = Self { supervisor, port, databases: AtomicU32::new(0) };
         cluster.wait_until_it_answers(&directory);
         cluster
     }
@@ -106,9 +102,7 @@ impl TemporaryPostgres {
     pub fn execute(&self, sql: &str) {
         let mut client = Client::connect(&self.url_of("postgres"), NoTls)
             .expect("the cluster runs for as long as this value lives");
-        client
-            .batch_execute(sql)
-            .expect("the test's own SQL is right");
+        client.batch_execute(sql).expect("the test's own SQL is right");
     }
 
     fn url_of(&self, database: &str) -> String {
@@ -155,12 +149,7 @@ impl User {
             .expect("every Linux has the user nobody");
         let answer = |flag| ask("id", &[flag, name]).expect("the user was found a moment ago");
         let number = |flag| answer(flag).parse().expect("id -u and id -g print numbers");
-        Some(Self {
-            name: name.into(),
-            group: answer("-gn"),
-            uid: number("-u"),
-            gid: number("-g"),
-        })
+        Some(Self { name: name.into(), group: answer("-gn"), uid: number("-u"), gid: number("-g") })
     }
 
     /// What goes before a command that is to run as the user.
@@ -178,10 +167,7 @@ impl User {
 
 /// Where initdb and postgres are.
 fn programs() -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut packaged: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
     packaged.sort();
     ask("pg_config", &["--bindir"])
@@ -239,11 +225,7 @@ fn free_port() -> u16 {
 
 /// What a command prints, if it succeeds.
 fn ask(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new(program).args(arguments).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }

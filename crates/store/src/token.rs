@@ -28,11 +28,7 @@ impl Tx<'_> {
             fingerprint: fingerprint.as_str(),
             expires_at: expires,
         };
-        let values: Vec<_> = row
-            .into_iter()
-            .map(|(_, value)| value)
-            .chain(values![now])
-            .collect();
+        let values: Vec<_> = row.into_iter().map(|(_, value)| value).chain(values![now]).collect();
         let claimed = self.execute(
             "INSERT INTO tokens (account, region, action, token, fingerprint, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6) \
@@ -42,34 +38,20 @@ impl Tx<'_> {
              WHERE tokens.expires_at <= $7",
             &values,
         )?;
-        if claimed == 1 {
-            Ok(None)
-        } else {
-            self.remembered(scope).map(Some)
-        }
+        if claimed == 1 { Ok(None) } else { self.remembered(scope).map(Some) }
     }
 
     /// Stores the answer of a token that this transaction claimed.
     pub fn answer_token(&mut self, scope: &Scope, answer: &str) -> Result<(), StoreError> {
         let sql = "UPDATE tokens SET answer = $1 \
                    WHERE account = $2 AND region = $3 AND action = $4 AND token = $5";
-        let Scope {
-            account,
-            region,
-            action,
-            token,
-        } = scope;
-        let written = self.execute(
-            sql,
-            &values![answer, account, region, action, token.as_str()],
-        )?;
+        let Scope { account, region, action, token } = scope;
+        let written =
+            self.execute(sql, &values![answer, account, region, action, token.as_str()])?;
         if written == 1 {
             Ok(())
         } else {
-            Err(StoreError::Inconsistent {
-                table: "tokens",
-                column: "token",
-            })
+            Err(StoreError::Inconsistent { table: "tokens", column: "token" })
         }
     }
 
@@ -81,17 +63,9 @@ impl Tx<'_> {
     fn remembered(&mut self, scope: &Scope) -> Result<Remembered, StoreError> {
         let sql = "SELECT * FROM tokens \
                    WHERE account = $1 AND region = $2 AND action = $3 AND token = $4";
-        let Scope {
-            account,
-            region,
-            action,
-            token,
-        } = scope;
-        let row = self.select_one(
-            "tokens",
-            sql,
-            &values![account, region, action, token.as_str()],
-        )?;
+        let Scope { account, region, action, token } = scope;
+        let row =
+            self.select_one("tokens", sql, &values![account, region, action, token.as_str()])?;
         // It was there a moment ago; a job that forgets tokens may have come in between.
         let mut row = row.ok_or_else(|| self.collided())?;
         Ok(Remembered {

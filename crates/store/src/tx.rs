@@ -21,11 +21,7 @@ pub struct Tx<'a> {
 
 impl<'a> Tx<'a> {
     pub(crate) fn new(connection: &'a mut dyn Connection, sealer: &'a Sealer) -> Self {
-        Self {
-            connection,
-            sealer,
-            failed: None,
-        }
+        Self { connection, sealer, failed: None }
     }
 
     /// The first statement that failed, if any did.
@@ -44,10 +40,7 @@ impl<'a> Tx<'a> {
 
     /// Runs a statement and returns the number of rows that it wrote.
     pub(crate) fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
-        debug_assert!(
-            in_order(sql, values.len()),
-            "placeholders out of order: {sql}"
-        );
+        debug_assert!(in_order(sql, values.len()), "placeholders out of order: {sql}");
         let result = self.connection.execute(sql, values);
         self.note(result)
     }
@@ -59,18 +52,11 @@ impl<'a> Tx<'a> {
         sql: &str,
         values: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
-        debug_assert!(
-            in_order(sql, values.len()),
-            "placeholders out of order: {sql}"
-        );
+        debug_assert!(in_order(sql, values.len()), "placeholders out of order: {sql}");
         let result = self.connection.query(sql, values);
         let rows = self.note(result)?;
         let columns = rows.columns;
-        Ok(rows
-            .values
-            .into_iter()
-            .map(|row| Row::new(table, columns.clone(), row))
-            .collect())
+        Ok(rows.values.into_iter().map(|row| Row::new(table, columns.clone(), row)).collect())
     }
 
     /// Runs a query of `table` that yields a row or none.
@@ -108,17 +94,10 @@ impl<'a> Tx<'a> {
         row: &[(&str, Value)],
         key: (&str, Value),
     ) -> Result<bool, StoreError> {
-        let sets: Vec<_> = row
-            .iter()
-            .zip(1..)
-            .map(|((name, _), place)| format!("{name} = ${place}"))
-            .collect();
-        let sql = format!(
-            "UPDATE {table} SET {} WHERE {} = ${}",
-            sets.join(", "),
-            key.0,
-            row.len() + 1
-        );
+        let sets: Vec<_> =
+            row.iter().zip(1..).map(|((name, _), place)| format!("{name} = ${place}")).collect();
+        let sql =
+            format!("UPDATE {table} SET {} WHERE {} = ${}", sets.join(", "), key.0, row.len() + 1);
         let mut values: Vec<_> = row.iter().map(|(_, value)| value.clone()).collect();
         values.push(key.1);
         Ok(self.execute(&sql, &values)? == 1)
@@ -142,9 +121,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn unseal(&self, sealed: &[u8], context: &str) -> Result<Secret, StoreError> {
         self.sealer
             .open(sealed, context)
-            .map_err(|_| StoreError::Unreadable {
-                context: context.to_owned(),
-            })
+            .map_err(|_| StoreError::Unreadable { context: context.to_owned() })
     }
 
     /// The error of a transaction that met another one and is to be run again.
@@ -162,9 +139,7 @@ impl<'a> Tx<'a> {
 
 impl std::fmt::Debug for Tx<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tx")
-            .field("failed", &self.failed)
-            .finish_non_exhaustive()
+        f.debug_struct("Tx").field("failed", &self.failed).finish_non_exhaustive()
     }
 }
 
@@ -172,9 +147,7 @@ impl std::fmt::Debug for Tx<'_> {
 fn in_order(sql: &str, count: usize) -> bool {
     let mut highest = 0;
     for part in sql.split('$').skip(1) {
-        let digits = part
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(part.len());
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
         match part[..digits].parse::<usize>() {
             Ok(place) if place <= highest => {}
             Ok(place) if place == highest + 1 => highest = place,

@@ -53,10 +53,7 @@ impl Tx<'_> {
         let sql = "UPDATE zones SET used_mb = used_mb - $1 WHERE id = $2";
         match self.execute(sql, &values![mb, id])? {
             1 => Ok(()),
-            _ => Err(StoreError::Inconsistent {
-                table: "zones",
-                column: "used_mb",
-            }),
+            _ => Err(StoreError::Inconsistent { table: "zones", column: "used_mb" }),
         }
     }
 }

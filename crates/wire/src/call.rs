@@ -66,11 +66,7 @@ impl Call {
 
     /// Whether the answer can be given in the format that was asked for.
     pub fn check_format(&self) -> Result<(), Fault> {
-        if self.format_supported {
-            Ok(())
-        } else {
-            Err(common::unsupported_format())
-        }
+        if self.format_supported { Ok(()) } else { Err(common::unsupported_format()) }
     }
 
     /// The last instant at which [`Call::check_time`] passes: the nonce must be remembered up to

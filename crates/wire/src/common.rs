@@ -13,11 +13,7 @@ const MAX_ECHO: usize = 64 * 1024;
 
 /// Neither GET nor POST.
 pub const fn unsupported_method() -> Fault {
-    Fault::fixed(
-        400,
-        "UnsupportedHTTPMethod",
-        "This http method is not supported.",
-    )
+    Fault::fixed(400, "UnsupportedHTTPMethod", "This http method is not supported.")
 }
 
 /// No action of this name, or a path other than `/`.
@@ -31,47 +27,27 @@ pub const fn unknown_action() -> Fault {
 
 /// Not a version that is served.
 pub const fn invalid_version() -> Fault {
-    Fault::fixed(
-        400,
-        "InvalidVersion",
-        "Specified parameter Version is not valid.",
-    )
+    Fault::fixed(400, "InvalidVersion", "Specified parameter Version is not valid.")
 }
 
 /// `Format` is neither JSON nor XML.
 pub const fn unsupported_format() -> Fault {
-    Fault::fixed(
-        400,
-        "InvalidParameter.Format",
-        "The Specified parameter \"Format\" is not valid.",
-    )
+    Fault::fixed(400, "InvalidParameter.Format", "The Specified parameter \"Format\" is not valid.")
 }
 
 /// No such access key.
 pub const fn key_not_found() -> Fault {
-    Fault::fixed(
-        404,
-        "InvalidAccessKeyId.NotFound",
-        "Specified access key is not found.",
-    )
+    Fault::fixed(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
 }
 
 /// The access key is switched off.
 pub const fn key_inactive() -> Fault {
-    Fault::fixed(
-        400,
-        "InvalidAccessKeyId.Inactive",
-        "Specified access key is disabled.",
-    )
+    Fault::fixed(400, "InvalidAccessKeyId.Inactive", "Specified access key is disabled.")
 }
 
 /// A temporary token that no service here issued.
 pub const fn token_refused() -> Fault {
-    Fault::fixed(
-        400,
-        "InvalidSecurityToken.Malformed",
-        "Specified SecurityToken is malformed.",
-    )
+    Fault::fixed(400, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
 }
 
 /// The signature is not the one we computed over `string_to_sign`.
@@ -80,11 +56,8 @@ pub const fn token_refused() -> Fault {
 /// tell a wrong secret from a wrong encoding; so the string comes last and no colon before.
 /// A string too long for an answer is not repeated.
 pub fn signature_mismatch(string_to_sign: &str) -> Fault {
-    let echo = if string_to_sign.len() <= MAX_ECHO {
-        string_to_sign
-    } else {
-        "(too long to repeat)"
-    };
+    let echo =
+        if string_to_sign.len() <= MAX_ECHO { string_to_sign } else { "(too long to repeat)" };
     Fault::new(
         400,
         "SignatureDoesNotMatch",
@@ -105,20 +78,12 @@ pub const fn incomplete_signature() -> Fault {
 
 /// An algorithm that is not served.
 pub const fn unsupported_signature_method() -> Fault {
-    Fault::fixed(
-        400,
-        "InvalidSignatureMethod",
-        "Specified signature method is not supported.",
-    )
+    Fault::fixed(400, "InvalidSignatureMethod", "Specified signature method is not supported.")
 }
 
 /// The nonce was seen within its window.
 pub const fn nonce_used() -> Fault {
-    Fault::fixed(
-        400,
-        "SignatureNonceUsed",
-        "Specified signature nonce was used already.",
-    )
+    Fault::fixed(400, "SignatureNonceUsed", "Specified signature nonce was used already.")
 }
 
 /// The time stamp is not `YYYY-MM-DDThh:mm:ssZ`.
@@ -132,20 +97,12 @@ pub const fn time_malformed() -> Fault {
 
 /// The time stamp is more than 15 minutes from our clock.
 pub const fn time_expired() -> Fault {
-    Fault::fixed(
-        400,
-        "InvalidTimeStamp.Expired",
-        "Specified time stamp or date value is expired.",
-    )
+    Fault::fixed(400, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.")
 }
 
 /// This key calls too often.
 pub const fn throttled() -> Fault {
-    Fault::fixed(
-        400,
-        "Throttling.User",
-        "Request was denied due to user flow control.",
-    )
+    Fault::fixed(400, "Throttling.User", "Request was denied due to user flow control.")
 }
 
 /// Something of ours failed; the details are in our log, not in the answer.
@@ -168,11 +125,7 @@ pub const fn service_unavailable() -> Fault {
 
 /// The body did not arrive whole, or not in time.
 pub const fn body_incomplete() -> Fault {
-    Fault::fixed(
-        408,
-        "RequestTimeout",
-        "The request body did not arrive in time.",
-    )
+    Fault::fixed(408, "RequestTimeout", "The request body did not arrive in time.")
 }
 
 /// The body is larger than `limit` bytes.
@@ -182,18 +135,12 @@ pub fn body_too_large(limit: usize) -> Fault {
 
 /// The query string is larger than `limit` bytes.
 pub fn query_too_large(limit: usize) -> Fault {
-    too_large(
-        414,
-        format_args!("query string is larger than {limit} bytes"),
-    )
+    too_large(414, format_args!("query string is larger than {limit} bytes"))
 }
 
 /// There are more than `count` headers, or they are larger than `bytes` bytes together.
 pub fn headers_too_large(count: usize, bytes: usize) -> Fault {
-    too_large(
-        431,
-        format_args!("headers are more than {count}, or larger than {bytes} bytes"),
-    )
+    too_large(431, format_args!("headers are more than {count}, or larger than {bytes} bytes"))
 }
 
 /// There are more than `limit` parameters.
@@ -208,9 +155,7 @@ pub fn parameter_name_too_long(limit: usize) -> Fault {
 
 /// The value of `name` is longer than `limit` bytes.
 pub fn parameter_value_too_long(name: &str, limit: usize) -> Fault {
-    invalid_parameter(format!(
-        "The value of parameter \"{name}\" is longer than {limit} bytes."
-    ))
+    invalid_parameter(format!("The value of parameter \"{name}\" is longer than {limit} bytes."))
 }
 
 /// `name` is given twice with different values.
@@ -233,11 +178,7 @@ pub fn body_not_flat(limit: usize) -> Fault {
 }
 
 fn too_large(status: u16, what: impl Display) -> Fault {
-    Fault::new(
-        status,
-        "RequestTooLarge",
-        format!("The request is too large, its {what}."),
-    )
+    Fault::new(status, "RequestTooLarge", format!("The request is too large, its {what}."))
 }
 
 fn invalid_parameter(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {

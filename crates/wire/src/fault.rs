@@ -25,11 +25,7 @@ pub struct Fault {
 impl Fault {
     /// A fault whose texts are known when the program is written.
     pub const fn fixed(status: u16, code: &'static str, message: &'static str) -> Self {
-        Self {
-            status,
-            code: Cow::Borrowed(code),
-            message: Cow::Borrowed(message),
-        }
+        Self { status, code: Cow::Borrowed(code), message: Cow::Borrowed(message) }
     }
 
     /// A fault with texts made at run time.
@@ -38,11 +34,7 @@ impl Fault {
         code: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            status,
-            code: code.into(),
-            message: message.into(),
-        }
+        Self { status, code: code.into(), message: message.into() }
     }
 
     /// 400 `MissingParameter`: a mandatory parameter is absent or empty.
@@ -98,11 +90,7 @@ mod tests {
     fn parameter_faults_have_the_documented_texts() {
         assert_eq!(
             Fault::missing("Period"),
-            Fault::fixed(
-                400,
-                "MissingParameter",
-                "Period is mandatory for this action."
-            )
+            Fault::fixed(400, "MissingParameter", "Period is mandatory for this action.")
         );
         assert_eq!(
             Fault::malformed("Token"),

@@ -116,10 +116,7 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits {
-            params: 6,
-            ..Limits::default()
-        }
+        Limits { params: 6, ..Limits::default() }
     }
 
     #[test]
@@ -128,16 +125,7 @@ mod tests {
         let text = r#"{"S":"a b","N":12,"Neg":-3,"F":4.0,"T":true,"Null":null}"#;
         decode_into(&mut params, text.as_bytes(), &limits()).unwrap();
         let found: Vec<_> = params.iter().collect();
-        assert_eq!(
-            found,
-            [
-                ("F", "4.0"),
-                ("N", "12"),
-                ("Neg", "-3"),
-                ("S", "a b"),
-                ("T", "true")
-            ]
-        );
+        assert_eq!(found, [("F", "4.0"), ("N", "12"), ("Neg", "-3"), ("S", "a b"), ("T", "true")]);
     }
 
     #[rstest]
@@ -170,9 +158,6 @@ mod tests {
         let read =
             |text: &str| decode_into(&mut Params::new(), text.as_bytes(), &Limits::default());
         assert_eq!(read(r#"{"a":1,"a":"1"}"#), Ok(()));
-        assert_eq!(
-            read(r#"{"a":1,"a":2}"#),
-            Err(common::repeated_parameter("a"))
-        );
+        assert_eq!(read(r#"{"a":1,"a":2}"#), Err(common::repeated_parameter("a")));
     }
 }

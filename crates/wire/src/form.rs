@@ -15,9 +15,7 @@ pub(crate) const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// Adds the decoded pairs of `text` to `params`.
 pub(crate) fn decode_into(params: &mut Params, text: &[u8], limits: &Limits) -> Result<(), Fault> {
-    let segments = text
-        .split(|byte| *byte == b'&')
-        .filter(|segment| !segment.is_empty());
+    let segments = text.split(|byte| *byte == b'&').filter(|segment| !segment.is_empty());
     for (count, segment) in segments.enumerate() {
         // Counted here as well as by `admit`: equal repetitions cost time without adding entries.
         if count >= limits.params {
@@ -40,9 +38,7 @@ fn decode(text: &[u8]) -> Result<String, Fault> {
     } else {
         text.into()
     };
-    let decoded = percent_decode(&spaced)
-        .decode_utf8()
-        .map_err(|_| common::not_utf8())?;
+    let decoded = percent_decode(&spaced).decode_utf8().map_err(|_| common::not_utf8())?;
     Ok(decoded.into_owned())
 }
 
@@ -53,17 +49,11 @@ mod tests {
     fn decoded(text: &str) -> Result<Vec<(String, String)>, Fault> {
         let mut params = Params::new();
         decode_into(&mut params, text.as_bytes(), &Limits::default())?;
-        Ok(params
-            .iter()
-            .map(|(n, v)| (n.to_owned(), v.to_owned()))
-            .collect())
+        Ok(params.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect())
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-        expected
-            .iter()
-            .map(|(n, v)| ((*n).into(), (*v).into()))
-            .collect()
+        expected.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect()
     }
 
     #[test]
@@ -76,20 +66,14 @@ mod tests {
 
     #[test]
     fn pairs_may_lack_a_value_or_an_equals_sign() {
-        assert_eq!(
-            decoded("&&a&b=&c=d=e&"),
-            Ok(pairs(&[("a", ""), ("b", ""), ("c", "d=e")]))
-        );
+        assert_eq!(decoded("&&a&b=&c=d=e&"), Ok(pairs(&[("a", ""), ("b", ""), ("c", "d=e")])));
     }
 
     #[test]
     fn text_that_is_not_utf8_is_refused() {
         assert_eq!(decoded("a=%ff"), Err(common::not_utf8()));
         assert_eq!(decoded("%e6%b5=a"), Err(common::not_utf8()));
-        assert_eq!(
-            decoded("a=%E6%b5%8B&b=%zz%4"),
-            Ok(pairs(&[("a", "测"), ("b", "%zz%4")]))
-        );
+        assert_eq!(decoded("a=%E6%b5%8B&b=%zz%4"), Ok(pairs(&[("a", "测"), ("b", "%zz%4")])));
     }
 
     #[test]
@@ -100,21 +84,13 @@ mod tests {
 
     #[test]
     fn counts_and_sizes_are_bounded() {
-        let limits = Limits {
-            params: 2,
-            name_bytes: 3,
-            value_bytes: 4,
-            ..Limits::default()
-        };
+        let limits = Limits { params: 2, name_bytes: 3, value_bytes: 4, ..Limits::default() };
         let read = |text: &str| decode_into(&mut Params::new(), text.as_bytes(), &limits);
         assert_eq!(read("a=1&b=2&"), Ok(()));
         assert_eq!(read("a=1&b=2&c=3"), Err(common::too_many_parameters(2)));
         assert_eq!(read("a=1&a=1&a=1"), Err(common::too_many_parameters(2)));
         assert_eq!(read("abc=1234"), Ok(()));
         assert_eq!(read("abcd=1"), Err(common::parameter_name_too_long(3)));
-        assert_eq!(
-            read("abc=12345"),
-            Err(common::parameter_value_too_long("abc", 4))
-        );
+        assert_eq!(read("abc=12345"), Err(common::parameter_value_too_long("abc", 4)));
     }
 }

@@ -40,9 +40,7 @@ impl<'a> Headers<'a> {
 
     /// The trimmed value of a header that must be there and not be empty.
     pub(crate) fn required(&self, name: &str) -> Result<&'a str, Fault> {
-        self.get(name)?
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| Fault::missing(name))
+        self.get(name)?.filter(|value| !value.is_empty()).ok_or_else(|| Fault::missing(name))
     }
 
     /// Whether `Content-Type` is `media_type`, whatever its parameters and letter case.
@@ -58,10 +56,7 @@ mod tests {
     use super::*;
 
     fn sent(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs
-            .iter()
-            .map(|(n, v)| ((*n).into(), (*v).into()))
-            .collect()
+        pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect()
     }
 
     #[test]

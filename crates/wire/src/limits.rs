@@ -50,11 +50,8 @@ impl Limits {
         if raw.query.len() > self.query_bytes {
             return Err(common::query_too_large(self.query_bytes));
         }
-        let header_bytes: usize = raw
-            .headers
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
+        let header_bytes: usize =
+            raw.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         if raw.headers.len() > self.headers || header_bytes > self.header_bytes {
             return Err(common::headers_too_large(self.headers, self.header_bytes));
         }

@@ -58,9 +58,7 @@ impl Params {
 
     /// A decimal integer that fits `T`.
     pub fn parse_int<T: FromStr>(&self, name: &str) -> Result<Option<T>, Fault> {
-        self.get(name)
-            .map(|text| text.parse().map_err(|_| Fault::malformed(name)))
-            .transpose()
+        self.get(name).map(|text| text.parse().map_err(|_| Fault::malformed(name))).transpose()
     }
 
     /// The members `Name.1`, `Name.2`, … of a list of texts, in order, empty ones left out.
@@ -72,10 +70,7 @@ impl Params {
             members.insert(position(prefix, index)?, value);
         }
         refuse_gaps(prefix, members.keys())?;
-        Ok(members
-            .into_values()
-            .filter(|value| !value.is_empty())
-            .collect())
+        Ok(members.into_values().filter(|value| !value.is_empty()).collect())
     }
 
     /// The members `Name.1.Key`, `Name.1.Value`, `Name.2.Key`, … of a list of objects, in order.
@@ -85,13 +80,8 @@ impl Params {
     pub fn objects(&self, prefix: &str) -> Result<Vec<Params>, Fault> {
         let mut members: BTreeMap<u32, Params> = BTreeMap::new();
         for (rest, value) in self.under(prefix) {
-            let (index, field) = rest
-                .split_once('.')
-                .ok_or_else(|| Fault::malformed(prefix))?;
-            members
-                .entry(position(prefix, index)?)
-                .or_default()
-                .insert(field, value);
+            let (index, field) = rest.split_once('.').ok_or_else(|| Fault::malformed(prefix))?;
+            members.entry(position(prefix, index)?).or_default().insert(field, value);
         }
         refuse_gaps(prefix, members.keys())?;
         Ok(members.into_values().collect())
@@ -99,9 +89,7 @@ impl Params {
 
     /// Names and values as sent, in byte order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// How many parameters there are, empty ones included.
@@ -144,10 +132,7 @@ fn position(prefix: &str, text: &str) -> Result<u32, Fault> {
 }
 
 fn refuse_gaps<'a>(prefix: &str, indexes: impl Iterator<Item = &'a u32>) -> Result<(), Fault> {
-    if (1..)
-        .zip(indexes)
-        .all(|(expected, index)| expected == *index)
-    {
+    if (1..).zip(indexes).all(|(expected, index)| expected == *index) {
         Ok(())
     } else {
         Err(Fault::malformed(prefix))
@@ -210,15 +195,11 @@ mod tests {
 
     #[test]
     fn a_list_is_in_the_order_of_its_indexes() {
-        let pairs: Vec<_> = (1..=12)
-            .map(|n| (format!("Id.{n}"), n.to_string()))
-            .collect();
+        let pairs: Vec<_> = (1..=12).map(|n| (format!("Id.{n}"), n.to_string())).collect();
         let list = Params::from_pairs(pairs);
         assert_eq!(
             list.list("Id").unwrap(),
-            [
-                "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"
-            ]
+            ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]
         );
         assert!(list.list("I").unwrap().is_empty());
         assert_eq!(
@@ -239,10 +220,7 @@ mod tests {
     #[case("Id.1.Key")]
     #[case("Id.x")]
     fn a_list_refuses_odd_indexes_and_gaps(#[case] name: &str) {
-        assert_eq!(
-            params(&[(name, "v")]).list("Id"),
-            Err(Fault::malformed("Id"))
-        );
+        assert_eq!(params(&[(name, "v")]).list("Id"), Err(Fault::malformed("Id")));
     }
 
     #[test]
@@ -250,13 +228,7 @@ mod tests {
         let tags = params(&[("Tag.1.Key", "a"), ("Tag.1.Value", ""), ("Tag.2.Key", "b")])
             .objects("Tag")
             .unwrap();
-        assert_eq!(
-            tags,
-            [
-                params(&[("Key", "a"), ("Value", "")]),
-                params(&[("Key", "b")])
-            ]
-        );
+        assert_eq!(tags, [params(&[("Key", "a"), ("Value", "")]), params(&[("Key", "b")])]);
     }
 
     #[rstest]
@@ -265,10 +237,7 @@ mod tests {
     #[case("Tag.-1.Key")]
     #[case("Tag..Key")]
     fn objects_refuse_odd_indexes_and_gaps(#[case] name: &str) {
-        assert_eq!(
-            params(&[(name, "v")]).objects("Tag"),
-            Err(Fault::malformed("Tag"))
-        );
+        assert_eq!(params(&[(name, "v")]).objects("Tag"), Err(Fault::malformed("Tag")));
     }
 
     #[test]

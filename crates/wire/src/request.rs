@@ -46,10 +46,8 @@ pub struct Rejected {
 /// Reads a request. The result is not authenticated yet: see [`Call::verify`].
 pub fn parse(raw: &RawRequest<'_>, limits: &Limits) -> Result<Call, Rejected> {
     let style = style_of(raw);
-    read(raw, style, limits).map_err(|fault| Rejected {
-        fault,
-        format: format_for_refusal(raw, style),
-    })
+    read(raw, style, limits)
+        .map_err(|fault| Rejected { fault, format: format_for_refusal(raw, style) })
 }
 
 fn read(raw: &RawRequest<'_>, style: Style, limits: &Limits) -> Result<Call, Fault> {
@@ -71,11 +69,7 @@ fn style_of(raw: &RawRequest<'_>) -> Style {
     let v3 = |(name, value): &(String, String)| {
         name == "authorization" && value.trim_start().starts_with(v3::SCHEME_PREFIX)
     };
-    if raw.headers.iter().any(v3) {
-        Style::V3
-    } else {
-        Style::V1
-    }
+    if raw.headers.iter().any(v3) { Style::V3 } else { Style::V1 }
 }
 
 /// The format in which to refuse a request that can't be parsed, such as one whose body did not

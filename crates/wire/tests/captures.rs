@@ -1,9 +1,6 @@
 //! Every recorded SDK request gets its verdict, over the very string that the SDK signed.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helper functions too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,11 +32,8 @@ enum Verdict {
 impl Capture {
     fn call(&self) -> Call {
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
-        let headers: Vec<_> = self
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_lowercase(), value.clone()))
-            .collect();
+        let headers: Vec<_> =
+            self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
         let raw = RawRequest {
             method: &self.method,
             path,
@@ -56,10 +50,7 @@ fn captures() -> Vec<(String, Capture)> {
     let mut files: Vec<PathBuf> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
     files.sort();
     files
@@ -81,11 +72,7 @@ fn every_capture_gets_its_verdict_over_its_own_string() {
         let call = capture.call();
         assert_eq!(call.string_to_sign(), capture.string_to_sign, "{name}");
         let checked = call.verify(&capture.access_key_secret);
-        let verdict = if checked.is_ok() {
-            Verdict::Valid
-        } else {
-            Verdict::Invalid
-        };
+        let verdict = if checked.is_ok() { Verdict::Valid } else { Verdict::Invalid };
         assert_eq!(verdict, capture.expected_signature_verdict, "{name}");
         if let Err(fault) = checked {
             assert_eq!(fault.code, "SignatureDoesNotMatch", "{name}");
@@ -121,11 +108,7 @@ fn texts_arrive_as_they_were_given_to_the_sdk() {
         let call = capture.call();
         if let (true, Some(password)) = (valid, call.params.get("Password")) {
             assert_eq!(password, "Aa1!@#$%^&*()_+-=", "{name}");
-            assert_eq!(
-                call.params.get("InstanceName"),
-                Some("测试实例-A1"),
-                "{name}"
-            );
+            assert_eq!(call.params.get("InstanceName"), Some("测试实例-A1"), "{name}");
             seen += 1;
         }
     }

@@ -3,10 +3,7 @@
 //!
 //! The cases are the same in every run; `PROPTEST_CASES` asks for more of them.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helper functions too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use jiff::Timestamp;
 use ourkv_wire::{
@@ -42,11 +39,7 @@ fn any_style() -> impl Strategy<Value = Style> {
 /// Names that no common parameter has.
 fn any_params() -> impl Strategy<Value = Params> {
     let name = prop_oneof!["[a-z][A-Za-z0-9.]{0,8}", "\\PC{1,6}x"];
-    let value = prop_oneof![
-        any::<String>(),
-        "[ +%&=~*'()!/?-]{0,8}",
-        Just(String::new())
-    ];
+    let value = prop_oneof![any::<String>(), "[ +%&=~*'()!/?-]{0,8}", Just(String::new())];
     prop::collection::vec((name, value), 0..6).prop_map(Params::from_pairs)
 }
 

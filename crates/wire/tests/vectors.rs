@@ -1,10 +1,7 @@
 //! Published signature vectors: made by the vendor's own signers, for the key `testid` with the
 //! secret `testsecret`. Ours makes the same, and accepts them.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helper functions too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
 
 use jiff::Timestamp;
 use ourkv_wire::{
@@ -37,10 +34,8 @@ fn outgoing<'a>(
 }
 
 fn read(request: &SignedRequest) -> Call {
-    let (path, query) = request
-        .path_and_query
-        .split_once('?')
-        .unwrap_or((&request.path_and_query, ""));
+    let (path, query) =
+        request.path_and_query.split_once('?').unwrap_or((&request.path_and_query, ""));
     let raw = RawRequest {
         method: request.method,
         path,
@@ -53,23 +48,13 @@ fn read(request: &SignedRequest) -> Call {
 
 /// The vector's signature is in what we send, and what we send is accepted as the vector's string.
 fn assert_v1(request: &SignedRequest, string_to_sign: &str, signature: &str) {
-    let escaped = signature
-        .replace('+', "%2B")
-        .replace('/', "%2F")
-        .replace('=', "%3D");
-    let sent = format!(
-        "{}\n{}",
-        request.path_and_query,
-        String::from_utf8_lossy(&request.body)
-    );
+    let escaped = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let sent = format!("{}\n{}", request.path_and_query, String::from_utf8_lossy(&request.body));
     assert!(sent.contains(&format!("Signature={escaped}")), "{sent}");
     let call = read(request);
     assert_eq!(call.string_to_sign(), string_to_sign);
     assert_eq!(call.verify("testsecret"), Ok(()));
-    assert_eq!(
-        call.verify("testsecreT").unwrap_err().code,
-        "SignatureDoesNotMatch"
-    );
+    assert_eq!(call.verify("testsecreT").unwrap_err().code, "SignatureDoesNotMatch");
 }
 
 fn testid() -> Signer {
@@ -103,13 +88,8 @@ fn v1_b_post_in_query() {
         ("Token", "tok-1"),
         ("SignatureType", ""),
     ]);
-    let call = outgoing(
-        "CreateInstance",
-        &params,
-        Format::Json,
-        "2019-11-20T08:00:01Z",
-        "nonce-0002",
-    );
+    let call =
+        outgoing("CreateInstance", &params, Format::Json, "2019-11-20T08:00:01Z", "nonce-0002");
     assert_v1(
         &testid().sign_v1_post(&call, HmacAlgorithm::Sha1),
         "POST&%2F&AccessKeyId%3Dtestid%26Action%3DCreateInstance%26Format%3DJSON%26InstanceClass%3Dredis.master.small.default%26InstanceName%3D%25E6%25B5%258B%25E8%25AF%2595%2520a%252Bb%252Ac~d%252Fe%26Password%3DAa1%2521%2540%2523%2524%2525%255E%2526%252A%2528%2529_%252B-%253D%26RegionId%3Dcn-hangzhou%26SignatureMethod%3DHMAC-SHA1%26SignatureNonce%3Dnonce-0002%26SignatureType%3D%26SignatureVersion%3D1.0%26Timestamp%3D2019-11-20T08%253A00%253A01Z%26Token%3Dtok-1%26Version%3D2015-01-01",
@@ -119,18 +99,10 @@ fn v1_b_post_in_query() {
 
 #[test]
 fn v1_c_mixed() {
-    let params = params(&[
-        ("RegionId", "cn-hangzhou"),
-        ("AcceptLanguage", "en-US"),
-        ("SignatureType", ""),
-    ]);
-    let call = outgoing(
-        "DescribeRegions",
-        &params,
-        Format::Json,
-        "2019-11-20T08:00:02Z",
-        "nonce-0003",
-    );
+    let params =
+        params(&[("RegionId", "cn-hangzhou"), ("AcceptLanguage", "en-US"), ("SignatureType", "")]);
+    let call =
+        outgoing("DescribeRegions", &params, Format::Json, "2019-11-20T08:00:02Z", "nonce-0003");
     let string_to_sign = "POST&%2F&AcceptLanguage%3Den-US%26AccessKeyId%3Dtestid%26Action%3DDescribeRegions%26Format%3DJSON%26RegionId%3Dcn-hangzhou%26SignatureMethod%3DHMAC-SHA1%26SignatureNonce%3Dnonce-0003%26SignatureType%3D%26SignatureVersion%3D1.0%26Timestamp%3D2019-11-20T08%253A00%253A02Z%26Version%3D2015-01-01";
     let signature = "h/X3DBmiRtIUcVJU5DuDW8stWg0=";
     let mixed = testid().sign_v1_mixed(&call, HmacAlgorithm::Sha1);
@@ -148,13 +120,8 @@ fn v1_d_temporary_credentials() {
         ("SecurityToken", "CAIS/a+b=="),
         ("SignatureType", ""),
     ]);
-    let call = outgoing(
-        "DescribeZones",
-        &params,
-        Format::Xml,
-        "2019-11-20T08:00:03Z",
-        "nonce-0004",
-    );
+    let call =
+        outgoing("DescribeZones", &params, Format::Xml, "2019-11-20T08:00:03Z", "nonce-0004");
     let request = Signer::new("STS.testid", "testsecret").sign_v1_get(&call, HmacAlgorithm::Sha1);
     assert_v1(
         &request,
@@ -171,13 +138,7 @@ fn v1_e_without_signature_type() {
         &ResourceId.1=r-bp1aaaaaaaaaaaaa&ResourceType=INSTANCE&SignatureMethod=HMAC-SHA1\
         &SignatureNonce=nonce-0005&SignatureVersion=1.0&Tag.1.Key=k+1&Tag.1.Value=v*~%2B/%C3%A9\
         &Timestamp=2019-11-20T08:00:04Z&Version=2015-01-01&Signature=P0TfJ/P4/fq3dJ838QB4xW88YNE%3D";
-    let raw = RawRequest {
-        method: "POST",
-        path: "/",
-        query,
-        headers: &[],
-        body: b"",
-    };
+    let raw = RawRequest { method: "POST", path: "/", query, headers: &[], body: b"" };
     let call = parse(&raw, &Limits::default()).unwrap();
     assert_eq!(
         call.string_to_sign(),
@@ -193,13 +154,8 @@ fn v1_e_without_signature_type() {
 #[test]
 fn v1_with_hmac_sha256() {
     let params = params(&[]);
-    let call = outgoing(
-        "DescribeRegions",
-        &params,
-        Format::Json,
-        "2019-11-20T08:00:00Z",
-        "nonce-0006",
-    );
+    let call =
+        outgoing("DescribeRegions", &params, Format::Json, "2019-11-20T08:00:00Z", "nonce-0006");
     assert_v1(
         &testid().sign_v1_post(&call, HmacAlgorithm::Sha256),
         "POST&%2F&AccessKeyId%3Dtestid%26Action%3DDescribeRegions%26Format%3DJSON%26SignatureMethod%3DHMAC-SHA256%26SignatureNonce%3Dnonce-0006%26SignatureVersion%3D1.0%26Timestamp%3D2019-11-20T08%253A00%253A00Z%26Version%3D2015-01-01",
@@ -220,11 +176,7 @@ fn v3_headers(action: &str, hash: &str, more: &[(&str, &str)]) -> Vec<(String, S
         ("x-acs-signature-nonce", "nonce-v3-1"),
         ("x-acs-version", VERSION),
     ];
-    common
-        .iter()
-        .chain(more)
-        .map(|(n, v)| ((*n).into(), (*v).into()))
-        .collect()
+    common.iter().chain(more).map(|(n, v)| ((*n).into(), (*v).into())).collect()
 }
 
 /// Signs nothing: puts the vector's signature beside the vector's headers.
@@ -243,13 +195,7 @@ fn read_v3(
     );
     headers.sort();
     headers.push(("authorization".into(), authorization));
-    let raw = RawRequest {
-        method: "POST",
-        path: "/",
-        query,
-        headers: &headers,
-        body,
-    };
+    let raw = RawRequest { method: "POST", path: "/", query, headers: &headers, body };
     parse(&raw, &Limits::default()).unwrap()
 }
 

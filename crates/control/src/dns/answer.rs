@@ -41,20 +41,13 @@ struct Answer {
 
 impl Answer {
     fn refusal(code: ResponseCode) -> Self {
-        Self {
-            code,
-            ..Self::default()
-        }
+        Self { code, ..Self::default() }
     }
 }
 
 impl Answerer {
     pub(super) fn new(zone: Zone, names: Arc<dyn Names>) -> Self {
-        Self {
-            zone: Arc::new(zone),
-            names,
-            lookups: Arc::new(Semaphore::new(LOOKUPS)),
-        }
+        Self { zone: Arc::new(zone), names, lookups: Arc::new(Semaphore::new(LOOKUPS)) }
     }
 
     async fn answer(&self, request: &Request) -> Answer {
@@ -97,10 +90,7 @@ impl Answerer {
         let domain = name.to_ascii().trim_end_matches('.').to_ascii_lowercase();
         match self.names.address(&domain).await {
             Ok(Some(address)) => self.addressed(name, asked, Some(address)),
-            Ok(None) => Answer {
-                code: ResponseCode::NXDomain,
-                ..self.found(Vec::new())
-            },
+            Ok(None) => Answer { code: ResponseCode::NXDomain, ..self.found(Vec::new()) },
             Err(error) => {
                 tracing::warn!(%error, "a name could not be looked up");
                 Answer::refusal(ResponseCode::ServFail)
@@ -111,9 +101,7 @@ impl Answerer {
     /// A name that has at most an address: any other type of it exists and is empty.
     fn addressed(&self, name: &Name, asked: RecordType, address: Option<Ipv4Addr>) -> Answer {
         let wanted = matches!(asked, RecordType::A | RecordType::ANY);
-        let record = address
-            .filter(|_| wanted)
-            .map(|it| address_record(name.clone(), it));
+        let record = address.filter(|_| wanted).map(|it| address_record(name.clone(), it));
         self.found(record.into_iter().collect())
     }
 
@@ -121,12 +109,7 @@ impl Answerer {
     fn found(&self, records: Vec<Record>) -> Answer {
         let soa = records.is_empty().then(|| self.zone.soa().clone());
         let authorities = soa.into_iter().collect();
-        Answer {
-            authoritative: true,
-            records,
-            authorities,
-            ..Answer::default()
-        }
+        Answer { authoritative: true, records, authorities, ..Answer::default() }
     }
 }
 
@@ -143,8 +126,7 @@ impl RequestHandler for Answerer {
         metadata.authoritative = answer.authoritative;
         let edns = request.edns.as_ref().map(|_| {
             let mut edns = Edns::new();
-            edns.set_max_payload(MAX_PAYLOAD)
-                .set_rcode_high(answer.code.high());
+            edns.set_max_payload(MAX_PAYLOAD).set_rcode_high(answer.code.high());
             edns
         });
         let mut response = MessageResponseBuilder::from_message_request(request);
@@ -156,10 +138,7 @@ impl RequestHandler for Answerer {
             Ok(info) => info,
             Err(error) => {
                 tracing::debug!(%error, "a DNS answer could not be sent");
-                ResponseInfo::from(Header {
-                    metadata,
-                    counts: HeaderCounts::default(),
-                })
+                ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
             }
         }
     }

@@ -58,9 +58,8 @@ impl Dns {
         suffix: &str,
         names: Arc<dyn Names>,
     ) -> Result<(Self, SocketAddr), DnsError> {
-        let (udp, tcp, bound) = listen(address)
-            .await
-            .map_err(|source| DnsError::CannotListen { address, source })?;
+        let (udp, tcp, bound) =
+            listen(address).await.map_err(|source| DnsError::CannotListen { address, source })?;
         let own = match bound.ip() {
             IpAddr::V4(ip) if !ip.is_unspecified() => Some(ip),
             IpAddr::V4(_) | IpAddr::V6(_) => None,
@@ -71,14 +70,7 @@ impl Dns {
         let mut server = Server::new(answerer.clone());
         server.register_socket(udp);
         let tcp = tokio::spawn(tcp::serve(tcp, answerer, stop.clone()));
-        Ok((
-            Self {
-                udp: server,
-                tcp,
-                stop,
-            },
-            bound,
-        ))
+        Ok((Self { udp: server, tcp, stop }, bound))
     }
 
     /// Stops answering.

@@ -74,8 +74,6 @@ async fn converse(stream: tokio::net::TcpStream, peer: SocketAddr, answerer: Ans
             return;
         }
         let handle = ResponseHandle::new(peer, answers.clone(), Protocol::Tcp);
-        answerer
-            .handle_request::<_, TokioTime>(&request, handle)
-            .await;
+        answerer.handle_request::<_, TokioTime>(&request, handle).await;
     }
 }

@@ -34,9 +34,7 @@ impl Names for One {
 
 async fn start() -> (Dns, SocketAddr) {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Dns::bind(any, "rds.aliyuncs.com", Arc::new(One))
-        .await
-        .unwrap()
+    Dns::bind(any, "rds.aliyuncs.com", Arc::new(One)).await.unwrap()
 }
 
 fn question(name: &str, asked: RecordType) -> Message {
@@ -48,10 +46,7 @@ fn question(name: &str, asked: RecordType) -> Message {
 
 async fn over_udp(server: SocketAddr, question: &Message) -> Message {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    socket
-        .send_to(&question.to_vec().unwrap(), server)
-        .await
-        .unwrap();
+    socket.send_to(&question.to_vec().unwrap(), server).await.unwrap();
     let mut buffer = [0; 4096];
     let received = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await;
     Message::from_vec(&buffer[..received.expect("no answer").unwrap()]).unwrap()
@@ -59,14 +54,9 @@ async fn over_udp(server: SocketAddr, question: &Message) -> Message {
 
 async fn exchange(stream: &mut TcpStream, question: &Message) -> Message {
     let bytes = question.to_vec().unwrap();
-    stream
-        .write_u16(u16::try_from(bytes.len()).unwrap())
-        .await
-        .unwrap();
+    stream.write_u16(u16::try_from(bytes.len()).unwrap()).await.unwrap();
     stream.write_all(&bytes).await.unwrap();
-    let length = tokio::time::timeout(PATIENCE, stream.read_u16())
-        .await
-        .expect("no answer");
+    let length = tokio::time::timeout(PATIENCE, stream.read_u16()).await.expect("no answer");
     let mut answer = vec![0; usize::from(length.unwrap())];
     stream.read_exact(&mut answer).await.unwrap();
     Message::from_vec(&answer).unwrap()
@@ -89,15 +79,9 @@ async fn an_endpoint_has_its_serving_address() {
     let (dns, server) = start().await;
     for name in [KNOWN.to_owned(), KNOWN.to_uppercase(), format!("{KNOWN}.")] {
         let answer = ask(server, &question(&name, RecordType::A)).await;
-        assert_eq!(
-            answer.metadata.response_code,
-            ResponseCode::NoError,
-            "{name}"
-        );
+        assert_eq!(answer.metadata.response_code, ResponseCode::NoError, "{name}");
         assert!(answer.metadata.authoritative && !answer.metadata.recursion_available);
-        let [record] = answer.answers.as_slice() else {
-            panic!("{answer}")
-        };
+        let [record] = answer.answers.as_slice() else { panic!("{answer}") };
         assert_eq!(record.data, RData::A(ADDRESS.into()));
         assert_eq!(record.ttl, 5);
         assert_eq!(record.name, answer.queries[0].name);
@@ -108,11 +92,7 @@ async fn an_endpoint_has_its_serving_address() {
 #[rstest]
 #[case::ipv6(KNOWN, RecordType::AAAA, ResponseCode::NoError)]
 #[case::text(KNOWN, RecordType::TXT, ResponseCode::NoError)]
-#[case::unknown(
-    "r-nobody.redis.rds.aliyuncs.com",
-    RecordType::A,
-    ResponseCode::NXDomain
-)]
+#[case::unknown("r-nobody.redis.rds.aliyuncs.com", RecordType::A, ResponseCode::NXDomain)]
 #[case::below_a_known_one(
     "x.r-j6cxxxxxxxxxxxxx.redis.rds.aliyuncs.com",
     RecordType::A,
@@ -156,18 +136,11 @@ async fn refuses_and_fails_without_claiming_anything(
 async fn the_zone_names_its_server() {
     let (dns, server) = start().await;
     let ns = ask(server, &question("rds.aliyuncs.com", RecordType::NS)).await;
-    let RData::NS(host) = &ns.answers[0].data else {
-        panic!("{ns}")
-    };
+    let RData::NS(host) = &ns.answers[0].data else { panic!("{ns}") };
     let address = ask(server, &question(&host.0.to_ascii(), RecordType::A)).await;
-    assert_eq!(
-        address.answers[0].data,
-        RData::A(Ipv4Addr::LOCALHOST.into())
-    );
+    assert_eq!(address.answers[0].data, RData::A(Ipv4Addr::LOCALHOST.into()));
     let soa = ask(server, &question("rds.aliyuncs.com", RecordType::SOA)).await;
-    let RData::SOA(soa) = &soa.answers[0].data else {
-        panic!("{soa}")
-    };
+    let RData::SOA(soa) = &soa.answers[0].data else { panic!("{soa}") };
     assert_eq!(soa.mname, host.0);
     dns.shutdown().await.unwrap();
 }
@@ -252,9 +225,6 @@ async fn says_why_it_cannot_listen() {
     };
     assert!(error.to_string().contains(&server.to_string()), "{error}");
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    assert!(matches!(
-        Dns::bind(any, "a..b", Arc::new(One)).await,
-        Err(DnsError::BadSuffix(_))
-    ));
+    assert!(matches!(Dns::bind(any, "a..b", Arc::new(One)).await, Err(DnsError::BadSuffix(_))));
     dns.shutdown().await.unwrap();
 }

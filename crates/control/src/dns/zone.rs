@@ -44,15 +44,10 @@ pub(super) enum Place {
 impl Zone {
     /// The zone of a suffix, served at `own_address` where that is one.
     pub(super) fn new(suffix: &str, own_address: Option<Ipv4Addr>) -> Option<Self> {
-        let mut apex = Name::from_ascii(suffix)
-            .ok()
-            .filter(|name| name.num_labels() > 0)?;
+        let mut apex = Name::from_ascii(suffix).ok().filter(|name| name.num_labels() > 0)?;
         apex.set_fqdn(true);
         let server = Name::from_ascii("ns").ok()?.append_domain(&apex).ok()?;
-        let keeper = Name::from_ascii("hostmaster")
-            .ok()?
-            .append_domain(&apex)
-            .ok()?;
+        let keeper = Name::from_ascii("hostmaster").ok()?.append_domain(&apex).ok()?;
         // The serial stays: there are no secondaries to tell about changes.
         let soa = SOA::new(server.clone(), keeper, 1, 3600, 600, 86400, TTL);
         Some(Self {
@@ -96,11 +91,7 @@ impl Zone {
     fn is_between(&self, name: &LowerName) -> bool {
         let extra = usize::from(name.num_labels()) - usize::from(self.apex.num_labels());
         let name = Name::from(name.clone());
-        let labels: Vec<_> = name
-            .iter()
-            .take(extra)
-            .map(String::from_utf8_lossy)
-            .collect();
+        let labels: Vec<_> = name.iter().take(extra).map(String::from_utf8_lossy).collect();
         let product = |label: &str| PRODUCTS.contains(&label);
         match labels.as_slice() {
             [one] => product(one) || is_region(one),

@@ -86,21 +86,11 @@ pub fn lines(unit: &Unit, binary: &Binary) -> Result<String, Unwritable> {
         // Off, and without any password: neither a login nor the lack of one gets in.
         None => user("default", "off"),
     }
-    let everything = if binary.level() >= (6, 2) {
-        "~* &* +@all"
-    } else {
-        "~* +@all"
-    };
-    user(
-        ADMIN,
-        &format!("on {} {everything}", hash(unit.secrets.admin.expose())),
-    );
+    let everything = if binary.level() >= (6, 2) { "~* &* +@all" } else { "~* +@all" };
+    user(ADMIN, &format!("on {} {everything}", hash(unit.secrets.admin.expose())));
     user(
         REPLICATION,
-        &format!(
-            "on {} -@all +psync +replconf +ping",
-            hash(unit.secrets.replication.expose())
-        ),
+        &format!("on {} -@all +psync +replconf +ping", hash(unit.secrets.replication.expose())),
     );
     Ok(lines)
 }
@@ -109,11 +99,7 @@ pub fn lines(unit: &Unit, binary: &Binary) -> Result<String, Unwritable> {
 /// `password` and `instance-id:password`.
 fn tenant_rules(unit: &Unit, binary: &Binary, password: &Secret) -> String {
     let with_id = Secret::from(format!("{}:{}", unit.id, password.expose()));
-    let mut rules = format!(
-        "on {} {} ~*",
-        hash(password.expose()),
-        hash(with_id.expose())
-    );
+    let mut rules = format!("on {} {} ~*", hash(password.expose()), hash(with_id.expose()));
     if binary.level() >= (6, 2) {
         rules.push_str(" &*");
     }
@@ -145,13 +131,8 @@ fn tenant_rules(unit: &Unit, binary: &Binary, password: &Secret) -> String {
 /// Rules that depend on the version: from 7.0 on a subcommand can be taken away, before it can
 /// only be given; and a command that an engine does not know is an error.
 fn by_version(level: (u16, u16)) -> Vec<(char, &'static str)> {
-    let mut rules: Vec<(char, &'static str)> = vec![
-        ('-', "acl"),
-        ('-', "cluster"),
-        ('-', "module"),
-        ('-', "config"),
-        ('+', "wait"),
-    ];
+    let mut rules: Vec<(char, &'static str)> =
+        vec![('-', "acl"), ('-', "cluster"), ('-', "module"), ('-', "config"), ('+', "wait")];
     if level >= (7, 0) {
         rules.extend([
             ('+', "sort_ro"),
@@ -164,29 +145,14 @@ fn by_version(level: (u16, u16)) -> Vec<(char, &'static str)> {
     }
     rules.extend([('-', "client"), ('-', "script")]);
     rules.extend(
-        [
-            "client|list",
-            "client|id",
-            "client|getname",
-            "client|setname",
-            "client|caching",
-        ]
-        .into_iter()
-        .chain(["client|tracking", "client|getredir"])
-        .chain([
-            "script|load",
-            "script|exists",
-            "script|flush",
-            "script|kill",
-        ])
-        .map(|command| ('+', command)),
+        ["client|list", "client|id", "client|getname", "client|setname", "client|caching"]
+            .into_iter()
+            .chain(["client|tracking", "client|getredir"])
+            .chain(["script|load", "script|exists", "script|flush", "script|kill"])
+            .map(|command| ('+', command)),
     );
     if level >= (6, 2) {
-        rules.extend([
-            ('+', "restore"),
-            ('+', "client|info"),
-            ('+', "client|trackinginfo"),
-        ]);
+        rules.extend([('+', "restore"), ('+', "client|info"), ('+', "client|trackinginfo")]);
     }
     rules
 }

@@ -65,11 +65,7 @@ impl Binary {
 
     /// What an engine of this version lacks when nobody patched it.
     pub fn missing_fix(&self) -> Option<&'static str> {
-        if self.from_distribution {
-            None
-        } else {
-            patched::missing_fix(self.kind, self.version)
-        }
+        if self.from_distribution { None } else { patched::missing_fix(self.kind, self.version) }
     }
 
     /// Whether it has users and passwords of their own (ACL).

@@ -28,10 +28,7 @@ pub struct Unwritable {
 /// Whether a text stands for itself in a line of configuration: printable ASCII without blanks,
 /// quotes and escapes.
 pub(super) fn is_plain_word(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(&b))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(&b))
 }
 
 /// Bytes as lower-case hexadecimal digits.

@@ -32,12 +32,7 @@ pub fn launch(unit: &Unit, directory: &Path) -> Launch {
     add("-p", unit.address.port().to_string());
     add("-U", "0".into());
     add("-m", unit.capacity_mb.to_string());
-    add(
-        "-c",
-        unit.connections
-            .saturating_add(RESERVED_CONNECTIONS)
-            .to_string(),
-    );
+    add("-c", unit.connections.saturating_add(RESERVED_CONNECTIONS).to_string());
     add("-t", threads.to_string());
     add("-I", "1m".into());
     if rustix::process::geteuid().is_root() {
@@ -80,18 +75,9 @@ pub async fn write_logins(unit: &Unit, directory: &Path) -> std::io::Result<()> 
 async fn add_login(logins: &Path, user: &str, password: &Secret) -> std::io::Result<()> {
     let mut command = tokio::process::Command::new("saslpasswd2");
     // It is in a directory that a service's PATH may lack.
-    command
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    command
-        .args(["-p", "-c", "-f"])
-        .arg(logins)
-        .args(["-a", "memcached", user]);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.args(["-p", "-c", "-f"]).arg(logins).args(["-a", "memcached", user]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn()?;
     if let Some(mut input) = child.stdin.take() {
         input.write_all(password.expose().as_bytes()).await?;
@@ -129,8 +115,7 @@ impl Client {
     /// Logs in by SASL PLAIN.
     pub async fn log_in(&mut self, user: &str, password: &Secret) -> std::io::Result<Answer> {
         let credentials = Secret::from(format!("\0{user}\0{}", password.expose()));
-        self.ask(opcode::SASL_AUTH, b"PLAIN", credentials.expose().as_bytes())
-            .await
+        self.ask(opcode::SASL_AUTH, b"PLAIN", credentials.expose().as_bytes()).await
     }
 
     /// Asks for nothing; answered only after a login.

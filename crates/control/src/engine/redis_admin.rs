@@ -109,10 +109,7 @@ impl Admin {
     /// alive and will go on.
     pub async fn ping(&mut self) -> Result<Pong, AdminError> {
         let mut both = Pipeline::new();
-        both.add_command(self.login.clone())
-            .ignore()
-            .cmd("PING")
-            .ignore();
+        both.add_command(self.login.clone()).ignore().cmd("PING").ignore();
         match both.query_async::<()>(&mut self.connection).await {
             Ok(()) => Ok(Pong::Ready),
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => {
@@ -134,10 +131,7 @@ impl Admin {
         }
         let answers: Vec<Vec<String>> = questions.query_async(&mut self.connection).await?;
         let unmet = settings.iter().zip(answers).find_map(|(setting, answer)| {
-            let value = answer
-                .into_iter()
-                .nth(1)
-                .unwrap_or_else(|| "unknown".into());
+            let value = answer.into_iter().nth(1).unwrap_or_else(|| "unknown".into());
             (!setting.is_met_by(&value)).then_some((setting, value))
         });
         Ok(unmet)
@@ -145,13 +139,9 @@ impl Admin {
 
     /// Whether it follows a master over a live link.
     pub async fn is_linked(&mut self) -> Result<bool, AdminError> {
-        let answer: String = redis::cmd("INFO")
-            .arg("replication")
-            .query_async(&mut self.connection)
-            .await?;
-        Ok(answer
-            .lines()
-            .any(|line| line.trim_end() == "master_link_status:up"))
+        let answer: String =
+            redis::cmd("INFO").arg("replication").query_async(&mut self.connection).await?;
+        Ok(answer.lines().any(|line| line.trim_end() == "master_link_status:up"))
     }
 
     /// Asks it to write its data and end. The answer is the end of the connection; an engine that

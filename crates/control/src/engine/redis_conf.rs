@@ -33,10 +33,7 @@ pub struct Setting {
 
 impl Setting {
     fn new(name: &'static str, value: impl Into<String>) -> Self {
-        Self {
-            name,
-            value: value.into(),
-        }
+        Self { name, value: value.into() }
     }
 
     /// Whether the engine's answer means this value. Engines print limits with all their classes,
@@ -112,11 +109,7 @@ pub fn keeps_data(unit: &Unit) -> bool {
 /// Idle engines cost next to nothing at 1 Hz. Before 6.2 a first synchronisation waits for this
 /// clock, so a pair keeps the engine's usual one.
 fn idle_hz(unit: &Unit, level: (u16, u16)) -> &'static str {
-    if level < (6, 2) && unit.node_type == NodeType::MasterSlave {
-        "10"
-    } else {
-        "1"
-    }
+    if level < (6, 2) && unit.node_type == NodeType::MasterSlave { "10" } else { "1" }
 }
 
 /// A configuration that grows line by line.
@@ -145,9 +138,7 @@ impl Lines {
     }
 
     fn all(&mut self, settings: &[(&'static str, &str)]) -> Result<(), Unwritable> {
-        settings
-            .iter()
-            .try_for_each(|(name, value)| self.set(name, value))
+        settings.iter().try_for_each(|(name, value)| self.set(name, value))
     }
 
     /// Where it listens. A replica has no address until it is promoted.
@@ -211,20 +202,14 @@ impl Lines {
         binary: &Binary,
     ) -> Result<(), Unwritable> {
         let level = binary.level();
-        let (replica, replicaof) = if level >= (5, 0) {
-            ("replica", "replicaof")
-        } else {
-            ("slave", "slaveof")
-        };
+        let (replica, replicaof) =
+            if level >= (5, 0) { ("replica", "replicaof") } else { ("slave", "slaveof") };
         // A replica may lag by a quarter of the data before it has to start over.
         let hard = (unit.capacity_mb / 4).max(256).saturating_mul(MB);
         let limit = format!("{replica} {hard} {} 60", hard / 4);
         self.set("client-output-buffer-limit", &limit)?;
         if level >= (6, 2) {
-            self.all(&[
-                ("repl-diskless-sync", "yes"),
-                ("repl-diskless-sync-delay", "0"),
-            ])?;
+            self.all(&[("repl-diskless-sync", "yes"), ("repl-diskless-sync-delay", "0")])?;
         }
         if binary.has_acl() {
             self.set("masteruser", acl::REPLICATION)?;
@@ -259,10 +244,7 @@ fn same_flags(wanted: &str, answer: &str) -> bool {
     let means = |flags: &str, flag: char| {
         flags.contains(flag) || (CLASSES.contains(flag) && flags.contains('A'))
     };
-    CLASSES
-        .chars()
-        .chain("KE".chars())
-        .all(|flag| means(wanted, flag) == means(answer, flag))
+    CLASSES.chars().chain("KE".chars()).all(|flag| means(wanted, flag) == means(answer, flag))
 }
 
 #[cfg(test)]

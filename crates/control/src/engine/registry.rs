@@ -56,10 +56,8 @@ impl Engines {
 
     /// These engines and no others.
     pub fn of(binaries: Vec<Binary>) -> Self {
-        let by_executable = binaries
-            .into_iter()
-            .map(|binary| (executable(&binary.path), binary))
-            .collect();
+        let by_executable =
+            binaries.into_iter().map(|binary| (executable(&binary.path), binary)).collect();
         Self { by_executable }
     }
 
@@ -73,9 +71,7 @@ impl Engines {
     /// What serves each type and level of compatibility.
     pub fn mapping(&self) -> Vec<Served<'_>> {
         let all = |instance_type| {
-            EngineVersion::VARIANTS
-                .iter()
-                .map(move |&version| (instance_type, version))
+            EngineVersion::VARIANTS.iter().map(move |&version| (instance_type, version))
         };
         all(InstanceType::Redis)
             .chain([(InstanceType::Memcache, EngineVersion::default())])
@@ -91,9 +87,9 @@ impl Engines {
     pub fn serving(&self, instance_type: InstanceType, version: EngineVersion) -> Option<&Binary> {
         let all = self.by_executable.values();
         match instance_type {
-            InstanceType::Memcache => all
-                .filter(|b| b.kind == Kind::Memcached)
-                .max_by_key(|b| b.version),
+            InstanceType::Memcache => {
+                all.filter(|b| b.kind == Kind::Memcached).max_by_key(|b| b.version)
+            }
             InstanceType::Redis => {
                 let wanted = version.number();
                 let same = |b: &&Binary| b.kind == Kind::Redis && b.level() == wanted;
@@ -102,10 +98,7 @@ impl Engines {
                 all.clone()
                     .filter(same)
                     .max_by_key(|b| b.version)
-                    .or_else(|| {
-                        all.filter(newer)
-                            .min_by_key(|b| (b.level(), b.kind, line(b)))
-                    })
+                    .or_else(|| all.filter(newer).min_by_key(|b| (b.level(), b.kind, line(b))))
             }
         }
     }
@@ -118,10 +111,7 @@ impl Engines {
                 && (version.0, version.1) <= b.level();
             heir || (b.kind == kind && b.version >= version)
         };
-        self.by_executable
-            .values()
-            .filter(reads)
-            .min_by_key(|b| (b.kind != kind, line(b)))
+        self.by_executable.values().filter(reads).min_by_key(|b| (b.kind != kind, line(b)))
     }
 
     /// The engine that a running process executes, by its `/proc/<pid>/exe`; an upgrade may have
@@ -133,10 +123,7 @@ impl Engines {
 
 /// `/proc/<pid>/exe` as it was before the file was replaced or removed.
 pub(crate) fn without_deleted(path: &Path) -> PathBuf {
-    match path
-        .to_str()
-        .and_then(|text| text.strip_suffix(" (deleted)"))
-    {
+    match path.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
         Some(before) => PathBuf::from(before),
         None => path.to_path_buf(),
     }
@@ -173,21 +160,10 @@ fn candidates(directories: &[PathBuf]) -> Vec<PathBuf> {
 
 async fn ask(path: &Path) -> Option<Binary> {
     let name = path.file_name()?.to_str()?;
-    let question = if name == "memcached" {
-        "-V"
-    } else {
-        "--version"
-    };
+    let question = if name == "memcached" { "-V" } else { "--version" };
     let mut command = tokio::process::Command::new(path);
-    command
-        .arg(question)
-        .env_clear()
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(ANSWER_WITHIN, command.output())
-        .await
-        .ok()?
-        .ok()?;
+    command.arg(question).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(ANSWER_WITHIN, command.output()).await.ok()?.ok()?;
     let (kind, version) = parse_version(&String::from_utf8_lossy(&output.stdout))?;
     Some(Binary {
         path: path.to_path_buf(),
@@ -216,9 +192,7 @@ fn parse_version(answer: &str) -> Option<(Kind, Version)> {
         Kind::Redis | Kind::Valkey => words.find_map(|word| word.strip_prefix("v="))?,
     };
     let mut parts = number.split('.').map(|part| {
-        let digits = part
-            .find(|c: char| !c.is_ascii_digit())
-            .map_or(part, |end| &part[..end]);
+        let digits = part.find(|c: char| !c.is_ascii_digit()).map_or(part, |end| &part[..end]);
         digits.parse().ok()
     });
     Some((kind, (parts.next()??, parts.next()??, parts.next()??)))
@@ -232,12 +206,7 @@ mod tests {
 
     fn binary(kind: Kind, version: Version, from_distribution: bool) -> Binary {
         let path = PathBuf::from(format!("/nowhere/{kind}-{version:?}"));
-        Binary {
-            path,
-            kind,
-            version,
-            from_distribution,
-        }
+        Binary { path, kind, version, from_distribution }
     }
 
     fn redis(version: Version) -> Binary {
@@ -245,9 +214,7 @@ mod tests {
     }
 
     fn version_serving(engines: &Engines, version: EngineVersion) -> Option<Version> {
-        engines
-            .serving(InstanceType::Redis, version)
-            .map(|b| b.version)
+        engines.serving(InstanceType::Redis, version).map(|b| b.version)
     }
 
     #[rstest]
@@ -279,10 +246,7 @@ mod tests {
             redis((5, 0, 14)),
             binary(Kind::Redis, (7, 0, 15), true),
         ]);
-        assert_eq!(
-            version_serving(&engines, EngineVersion::V5_0),
-            Some((5, 0, 14))
-        );
+        assert_eq!(version_serving(&engines, EngineVersion::V5_0), Some((5, 0, 14)));
     }
 
     #[test]
@@ -293,10 +257,7 @@ mod tests {
             redis((7, 4, 6)),
             binary(Kind::Redis, (7, 0, 15), true),
         ]);
-        assert_eq!(
-            version_serving(&engines, EngineVersion::V4_0),
-            Some((7, 0, 15))
-        );
+        assert_eq!(version_serving(&engines, EngineVersion::V4_0), Some((7, 0, 15)));
     }
 
     #[test]
@@ -307,14 +268,8 @@ mod tests {
 
     #[test]
     fn valkey_counts_as_the_redis_it_grew_out_of() {
-        let engines = Engines::of(vec![
-            binary(Kind::Valkey, (8, 1, 8), false),
-            redis((8, 0, 4)),
-        ]);
-        assert_eq!(
-            version_serving(&engines, EngineVersion::V5_0),
-            Some((8, 1, 8))
-        );
+        let engines = Engines::of(vec![binary(Kind::Valkey, (8, 1, 8), false), redis((8, 0, 4))]);
+        assert_eq!(version_serving(&engines, EngineVersion::V5_0), Some((8, 1, 8)));
     }
 
     #[test]
@@ -326,11 +281,8 @@ mod tests {
             redis((7, 2, 12)),
             binary(Kind::Valkey, (8, 1, 8), false),
         ]);
-        let next = |version| {
-            engines
-                .not_older_than(Kind::Redis, version)
-                .map(|b| (b.kind, b.version))
-        };
+        let next =
+            |version| engines.not_older_than(Kind::Redis, version).map(|b| (b.kind, b.version));
         assert_eq!(next((7, 0, 15)), Some((Kind::Redis, (7, 0, 15))));
         assert_eq!(next((7, 2, 4)), Some((Kind::Redis, (7, 2, 12))));
         assert_eq!(next((7, 2, 13)), Some((Kind::Valkey, (8, 1, 8))));

@@ -36,9 +36,7 @@ pub async fn enter(
         MultiplexedConnection::new_with_config(&nothing_to_send, stream, patient).await?;
     let _driver = AbortOnDropHandle::new(tokio::spawn(driver));
     let Some(password) = &secrets.password else {
-        let answer = redis::cmd("PING")
-            .query_async::<String>(&mut connection)
-            .await;
+        let answer = redis::cmd("PING").query_async::<String>(&mut connection).await;
         return Ok(match answer {
             Err(error) if error.code() == Some("NOAUTH") => Entry::AsPromised,
             Err(error) => return Err(error),
@@ -49,17 +47,8 @@ pub async fn enter(
     let mut forms = Pipeline::new();
     forms.cmd("AUTH").arg(password).ignore().cmd("PING");
     if binary.has_acl() {
-        forms
-            .cmd("AUTH")
-            .arg(user)
-            .arg(password)
-            .ignore()
-            .cmd("PING");
-        forms
-            .cmd("AUTH")
-            .arg(format!("{user}:{password}"))
-            .ignore()
-            .cmd("PING");
+        forms.cmd("AUTH").arg(user).arg(password).ignore().cmd("PING");
+        forms.cmd("AUTH").arg(format!("{user}:{password}")).ignore().cmd("PING");
     }
     let pongs: Vec<String> = forms.query_async(&mut connection).await?;
     Ok(match pongs.into_iter().find(|pong| pong != "PONG") {

@@ -38,22 +38,13 @@ pub async fn run_once(store: &Store, clock: &dyn Clock) -> Result<Report, StoreE
 /// The instances whose intent is not what their payments call for: among those past their end,
 /// those of owners in arrears, and those that are stopped.
 fn candidates(tx: &mut Tx<'_>, now: Timestamp) -> Result<Vec<(InstanceId, AccountId)>, StoreError> {
-    let accounts: BTreeMap<_, _> = tx
-        .accounts()?
-        .into_iter()
-        .map(|account| (account.id.clone(), account))
-        .collect();
+    let accounts: BTreeMap<_, _> =
+        tx.accounts()?.into_iter().map(|account| (account.id.clone(), account)).collect();
     let mut instances = tx.prepaid_ending_before(now)?;
-    for account in accounts
-        .values()
-        .filter(|account| account.arrears_since.is_some())
-    {
+    for account in accounts.values().filter(|account| account.arrears_since.is_some()) {
         instances.extend(tx.instances(&metered(&account.id), None)?);
     }
-    let stopped = Filter {
-        status: Some(Status::Inactive),
-        ..Filter::default()
-    };
+    let stopped = Filter { status: Some(Status::Inactive), ..Filter::default() };
     instances.extend(tx.instances(&stopped, None)?);
     let due = |instance: &Instance| {
         accounts
@@ -61,9 +52,7 @@ fn candidates(tx: &mut Tx<'_>, now: Timestamp) -> Result<Vec<(InstanceId, Accoun
             .is_some_and(|account| called_for(instance, account, now) != instance.intent)
     };
     let due = instances.into_iter().filter(due);
-    let due: BTreeMap<_, _> = due
-        .map(|instance| (instance.id, instance.account))
-        .collect();
+    let due: BTreeMap<_, _> = due.map(|instance| (instance.id, instance.account)).collect();
     Ok(due.into_iter().collect())
 }
 
@@ -96,9 +85,9 @@ fn decide(
 fn called_for(instance: &Instance, account: &Account, now: Timestamp) -> Intent {
     let stage = match instance.charge {
         Charge::PrePaid { end, .. } => prepaid_stage(end, now),
-        Charge::PostPaid => account
-            .arrears_since
-            .map_or(Stage::Running, |since| arrears_stage(since, now)),
+        Charge::PostPaid => {
+            account.arrears_since.map_or(Stage::Running, |since| arrears_stage(since, now))
+        }
     };
     match stage {
         Stage::Running | Stage::Expired => Intent::Run,

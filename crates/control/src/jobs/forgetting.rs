@@ -18,8 +18,5 @@ pub async fn run_once(
     let nonces = store.write(move |tx| tx.forget_nonces(now)).await?;
     let tokens = store.write(move |tx| tx.forget_tokens(now)).await?;
     let lines = store.write(move |tx| tx.forget_audit(before)).await?;
-    Ok(Report {
-        changed: nonces + tokens + lines,
-        failed: 0,
-    })
+    Ok(Report { changed: nonces + tokens + lines, failed: 0 })
 }

@@ -37,10 +37,7 @@ pub(crate) fn close(
     instance: &InstanceId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    while let Some(meter) = tx
-        .lock_meter(instance)?
-        .filter(|meter| meter.closed.is_none())
-    {
+    while let Some(meter) = tx.lock_meter(instance)?.filter(|meter| meter.closed.is_none()) {
         let hours = closing_entries(meter.opened, meter.metered_until, now);
         if hours.is_empty() {
             tx.close_meter(instance, now)?;
@@ -55,10 +52,7 @@ pub(crate) fn close(
 fn charge_batch(tx: &mut Tx<'_>, now: Timestamp) -> Result<u64, StoreError> {
     let mut charged = 0;
     for behind in tx.meters_behind(now, BATCH)? {
-        let Some(meter) = tx
-            .lock_meter(&behind.instance)?
-            .filter(|it| it.closed.is_none())
-        else {
+        let Some(meter) = tx.lock_meter(&behind.instance)?.filter(|it| it.closed.is_none()) else {
             continue;
         };
         let hours = hourly_entries(meter.opened, meter.metered_until, now);

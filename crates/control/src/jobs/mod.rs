@@ -50,10 +50,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            every: Duration::from_mins(1),
-            audit_kept: SignedDuration::from_hours(24 * 180),
-        }
+        Self { every: Duration::from_mins(1), audit_kept: SignedDuration::from_hours(24 * 180) }
     }
 }
 
@@ -105,10 +102,7 @@ impl Jobs {
 
     /// Runs every job at its interval, the first time at once.
     pub fn spawn(self) -> Handle {
-        let handle = Handle {
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
+        let handle = Handle { stop: CancellationToken::new(), tasks: TaskTracker::new() };
         for job in Job::VARIANTS {
             let stop = handle.stop.clone();
             handle.tasks.spawn(self.clone().repeat(*job, stop));

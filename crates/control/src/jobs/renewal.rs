@@ -41,14 +41,9 @@ pub async fn run_once(
 ) -> Result<Report, StoreError> {
     let now = clock.now();
     let horizon = now.saturating_add(HORIZON).unwrap_or(Timestamp::MAX);
-    let ending = store
-        .read(move |tx| tx.prepaid_ending_before(horizon))
-        .await?;
+    let ending = store.read(move |tx| tx.prepaid_ending_before(horizon)).await?;
     let mut report = Report::default();
-    for candidate in ending
-        .into_iter()
-        .filter(|it| months_due(it, now).is_some())
-    {
+    for candidate in ending.into_iter().filter(|it| months_due(it, now).is_some()) {
         let (id, mint) = (candidate.id.clone(), std::sync::Arc::clone(mint));
         match store.write(move |tx| renew(tx, &mint, &id, now)).await {
             Ok(Outcome::Renewed) => report.changed += 1,
@@ -66,10 +61,11 @@ pub async fn run_once(
 /// The months to renew by, and the present end.
 fn months_due(instance: &Instance, now: Timestamp) -> Option<(Months, Timestamp)> {
     match instance.charge {
-        Charge::PrePaid {
-            end,
-            auto_renew: Some(months),
-        } if instance.intent != Intent::Delete && renewal_due(end, now) => Some((months, end)),
+        Charge::PrePaid { end, auto_renew: Some(months) }
+            if instance.intent != Intent::Delete && renewal_due(end, now) =>
+        {
+            Some((months, end))
+        }
         Charge::PrePaid { .. } | Charge::PostPaid => None,
     }
 }
@@ -114,13 +110,7 @@ fn renew(
         kind: EntryKind::Period,
     })?;
     tx.change_balance(&owner, Money::ZERO.saturating_sub(amount), now)?;
-    tx.set_charge(
-        id,
-        &Charge::PrePaid {
-            end: renewed,
-            auto_renew: Some(months),
-        },
-    )?;
+    tx.set_charge(id, &Charge::PrePaid { end: renewed, auto_renew: Some(months) })?;
     tx.set_intent(id, Intent::Run)?;
     Ok(Outcome::Renewed)
 }
@@ -130,9 +120,6 @@ fn affordable(account: &Account, instance: &Instance, months: Months) -> Option<
     let catalogue = Catalogue::builtin();
     let class = catalogue.class(&instance.spec.class)?;
     let amount = prepaid(class, catalogue.region(&instance.region)?, months);
-    let due = Due::Period {
-        amount,
-        discount: Money::ZERO,
-    };
+    let due = Due::Period { amount, discount: Money::ZERO };
     can_afford(account.balance, due).then_some(amount)
 }

@@ -37,10 +37,7 @@ pub(super) async fn within<T>(
 ) -> Result<T, Trouble> {
     tokio::time::timeout(limit, work)
         .await
-        .unwrap_or(Err(Trouble::Silent {
-            doing,
-            seconds: limit.as_secs(),
-        }))
+        .unwrap_or(Err(Trouble::Silent { doing, seconds: limit.as_secs() }))
 }
 
 /// Performs one step, timed.
@@ -63,12 +60,7 @@ pub(super) async fn one(
 
 async fn start(world: &World, unit: &Unit, member: Member) -> Result<Vec<Step>, Trouble> {
     let turn = world.starts.acquire().await;
-    let work = one(
-        world,
-        unit,
-        Step::start(member),
-        world.substrate.start(unit, member),
-    );
+    let work = one(world, unit, Step::start(member), world.substrate.start(unit, member));
     let mut work = std::pin::pin!(work);
     if let Ok(done) = tokio::time::timeout(START_TURN, &mut work).await {
         return done;
@@ -78,13 +70,7 @@ async fn start(world: &World, unit: &Unit, member: Member) -> Result<Vec<Step>, 
 }
 
 async fn stop(world: &World, unit: &Unit, member: Member, how: Stop) -> Result<Vec<Step>, Trouble> {
-    one(
-        world,
-        unit,
-        Step::stop(member, how),
-        world.substrate.stop(unit, member, how),
-    )
-    .await
+    one(world, unit, Step::stop(member, how), world.substrate.stop(unit, member, how)).await
 }
 
 /// Does something to each member at once, and all of it even where one of them fails.

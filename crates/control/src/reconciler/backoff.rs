@@ -68,11 +68,7 @@ impl Backoff {
             return;
         };
         let quick = now.saturating_duration_since(settled_at) < delays.quick;
-        self.quick_deaths = if quick {
-            self.quick_deaths.saturating_add(1)
-        } else {
-            1
-        };
+        self.quick_deaths = if quick { self.quick_deaths.saturating_add(1) } else { 1 };
         if self.quick_deaths > FORGIVEN_DEATHS {
             self.until = Some(now + delays.after(self.quick_deaths - FORGIVEN_DEATHS));
         }
@@ -89,9 +85,7 @@ mod tests {
     use super::*;
 
     fn wait(backoff: &Backoff, now: Instant) -> Duration {
-        backoff
-            .until(now)
-            .map_or(Duration::ZERO, |until| until - now)
+        backoff.until(now).map_or(Duration::ZERO, |until| until - now)
     }
 
     #[test]
@@ -103,9 +97,7 @@ mod tests {
             backoff.failed(now, &delays);
             waits.push(wait(&backoff, now).as_millis());
         }
-        let expected = [
-            250, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000, 60000,
-        ];
+        let expected = [250, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000, 60000];
         assert_eq!(waits, expected);
         backoff.settled(now);
         assert_eq!(backoff.until(now), None);

@@ -121,10 +121,7 @@ impl Driver {
         let world = Arc::clone(&self.world);
         self.tasks.spawn(async move {
             let node = world.node.clone();
-            let listed = world
-                .store
-                .read(move |tx| tx.instance_ids_of_node(&node))
-                .await;
+            let listed = world.store.read(move |tx| tx.instance_ids_of_node(&node)).await;
             if let (Ok(known), true) = (&listed, within.is_zero()) {
                 name_strays(&world, known).await;
             }
@@ -139,10 +136,7 @@ impl Driver {
 
     fn died(&mut self, id: InstanceId) {
         let delays = self.world.settings.delays;
-        self.lanes
-            .entry(id.clone())
-            .or_default()
-            .died(Instant::now(), &delays);
+        self.lanes.entry(id.clone()).or_default().died(Instant::now(), &delays);
         self.wake(id, Cause::Death);
     }
 
@@ -157,11 +151,7 @@ impl Driver {
     }
 
     fn wake(&mut self, id: InstanceId, cause: Cause) {
-        let Some(leave) = self
-            .lanes
-            .entry(id.clone())
-            .or_default()
-            .begin(cause, Instant::now())
+        let Some(leave) = self.lanes.entry(id.clone()).or_default().begin(cause, Instant::now())
         else {
             return;
         };
@@ -266,10 +256,7 @@ impl Driver {
     async fn finish(mut self) {
         self.world.stop.cancel();
         let drained = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.world.settings.grace, drained)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(self.world.settings.grace, drained).await.is_err() {
             tracing::warn!("steps under way were left unfinished");
         }
     }

@@ -17,11 +17,7 @@ use crate::jobs::metering;
 pub(super) async fn forget(world: &World, instance: &Instance) -> Result<(), Failure> {
     let (instance, now) = (instance.clone(), world.clock.now());
     let work = async {
-        world
-            .store
-            .write(move |tx| erase(tx, &instance, now))
-            .await
-            .map_err(Failure::from)
+        world.store.write(move |tx| erase(tx, &instance, now)).await.map_err(Failure::from)
     };
     Step::Forget.run(work).await
 }

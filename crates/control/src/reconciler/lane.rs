@@ -157,13 +157,7 @@ mod tests {
 
     fn report(generation: i64, outcome: Result<Outcome, Failure>) -> Report {
         let id = InstanceId::parse("r-1").unwrap();
-        Report {
-            id,
-            generation: Some(generation),
-            steps: vec![],
-            outcome,
-            took: Duration::ZERO,
-        }
+        Report { id, generation: Some(generation), steps: vec![], outcome, took: Duration::ZERO }
     }
 
     #[test]
@@ -184,10 +178,7 @@ mod tests {
         let (now, delays, mut lane) = (Instant::now(), Delays::default(), Lane::default());
         lane.begin(Cause::Changed, now);
         lane.begin(Cause::Sweep, now);
-        assert_eq!(
-            lane.ended(&report(1, Ok(Outcome::Resting)), now, &delays),
-            Next::Rest
-        );
+        assert_eq!(lane.ended(&report(1, Ok(Outcome::Resting)), now, &delays), Next::Rest);
     }
 
     #[test]
@@ -221,11 +212,7 @@ mod tests {
         assert!(lane.wanted(2));
         assert_eq!(lane.begin(Cause::Changed, now), Some(Leave::Act));
         let next = lane.ended(&report(1, Err(Failure::Panicked)), now, &delays);
-        assert_eq!(
-            next,
-            Next::Again(Cause::Changed),
-            "the pass was for the old generation"
-        );
+        assert_eq!(next, Next::Again(Cause::Changed), "the pass was for the old generation");
     }
 
     #[test]
@@ -253,9 +240,6 @@ mod tests {
     fn what_is_gone_is_dropped() {
         let (now, delays, mut lane) = (Instant::now(), Delays::default(), Lane::default());
         lane.begin(Cause::Changed, now);
-        assert_eq!(
-            lane.ended(&report(1, Ok(Outcome::Gone)), now, &delays),
-            Next::Drop
-        );
+        assert_eq!(lane.ended(&report(1, Ok(Outcome::Gone)), now, &delays), Next::Drop);
     }
 }

@@ -109,12 +109,7 @@ impl Reconciler {
         });
         tasks.spawn(driver::drive(world, Arc::clone(&nudge), waiters));
         tasks.close();
-        Handle {
-            nudge,
-            settle,
-            stop,
-            tasks,
-        }
+        Handle { nudge, settle, stop, tasks }
     }
 }
 

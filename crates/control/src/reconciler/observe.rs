@@ -7,10 +7,6 @@ use crate::substrate::{Seen, Unit};
 
 /// Looks at an instance, and at nothing else.
 pub(super) async fn observe(world: &World, unit: &Unit) -> Result<Seen, Failure> {
-    Ok(within(
-        world.settings.step_limit,
-        "looking at the engines",
-        world.substrate.observe(unit),
-    )
-    .await?)
+    Ok(within(world.settings.step_limit, "looking at the engines", world.substrate.observe(unit))
+        .await?)
 }

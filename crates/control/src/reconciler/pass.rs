@@ -42,13 +42,7 @@ pub(super) async fn pass(world: &World, id: InstanceId, leave: Leave) -> Report 
         }
         Err(failure) => Err(failure),
     };
-    Report {
-        id,
-        generation,
-        steps,
-        outcome,
-        took: began.elapsed(),
-    }
+    Report { id, generation, steps, outcome, took: began.elapsed() }
 }
 
 /// Drives an instance and remembers the trouble that came of it, panics included.
@@ -58,17 +52,13 @@ async fn guarded(
     leave: Leave,
     steps: &mut Vec<Step>,
 ) -> Result<Outcome, Failure> {
-    let driven = AssertUnwindSafe(drive(world, loaded, leave, steps))
-        .catch_unwind()
-        .await;
+    let driven = AssertUnwindSafe(drive(world, loaded, leave, steps)).catch_unwind().await;
     let failure = match driven {
         Ok(Ok(outcome)) => return Ok(outcome),
         Ok(Err(failure)) => failure,
         Err(_panic) => Failure::Panicked,
     };
-    let noted = AssertUnwindSafe(note(world, loaded, &failure, steps))
-        .catch_unwind()
-        .await;
+    let noted = AssertUnwindSafe(note(world, loaded, &failure, steps)).catch_unwind().await;
     if !matches!(noted, Ok(Ok(()))) {
         tracing::warn!(instance.id = %loaded.instance.id, "its trouble could not be recorded");
     }
@@ -117,11 +107,7 @@ async fn perform(
         Stage::Rest => {
             let phase = loaded.instance.observed.phase.clone().stopped();
             let current = keep(world, loaded, Step::RecordInactive, phase, steps).await?;
-            Ok(Some(if current {
-                Outcome::Resting
-            } else {
-                Outcome::Overtaken
-            }))
+            Ok(Some(if current { Outcome::Resting } else { Outcome::Overtaken }))
         }
         Stage::Forget => {
             forget(world, &loaded.instance).await?;
@@ -141,11 +127,7 @@ async fn welcome(
     apply(world, &loaded.unit, &Stage::Login).await?;
     let phase = loaded.instance.observed.phase.clone().answering();
     let current = keep(world, loaded, Step::RecordNormal, phase, steps).await?;
-    Ok(if current {
-        Outcome::Answering
-    } else {
-        Outcome::Overtaken
-    })
+    Ok(if current { Outcome::Answering } else { Outcome::Overtaken })
 }
 
 /// An instance that was normal and is not served any more is unavailable from this moment, before
@@ -180,22 +162,13 @@ async fn note(
     if loaded.instance.intent == Intent::Run
         && answered_before(loaded)
         && loaded.unit.members().len() > 1
-        && observe(world, &loaded.unit)
-            .await
-            .is_ok_and(|seen| serves(&seen))
+        && observe(world, &loaded.unit).await.is_ok_and(|seen| serves(&seen))
         && welcome(world, loaded, steps).await.is_ok()
     {
         return Ok(());
     }
-    let phase = loaded
-        .instance
-        .observed
-        .phase
-        .clone()
-        .failing(failure.to_string());
-    keep(world, loaded, Step::RecordTrouble, phase, steps)
-        .await
-        .map(|_current| ())
+    let phase = loaded.instance.observed.phase.clone().failing(failure.to_string());
+    keep(world, loaded, Step::RecordTrouble, phase, steps).await.map(|_current| ())
 }
 
 /// Records a phase and counts the step where that changed anything.

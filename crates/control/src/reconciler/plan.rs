@@ -65,10 +65,7 @@ impl Stage {
 
 /// Whether the engine that holds the instance's address answers.
 pub(super) fn serves(seen: &Seen) -> bool {
-    matches!(
-        seen.running.get(&Member::First),
-        Some(Health::Answering | Health::Linked)
-    )
+    matches!(seen.running.get(&Member::First), Some(Health::Answering | Health::Linked))
 }
 
 fn run(members: &[Member], seen: &Seen) -> Stage {
@@ -158,20 +155,10 @@ mod tests {
     fn stops_whatever_runs(#[case] sight: &str, #[case] stops: Option<&[Member]>) {
         let stage = |how, after| stops.map_or(after, |members| Stage::Stop(members.to_vec(), how));
         for members in [SINGLE, PAIR] {
-            let left = if seen(sight).prepared {
-                Stage::Remove
-            } else {
-                Stage::Forget
-            };
+            let left = if seen(sight).prepared { Stage::Remove } else { Stage::Forget };
             let seen = seen(sight);
-            assert_eq!(
-                plan(Intent::Stop, members, &seen),
-                stage(Stop::Keep, Stage::Rest)
-            );
-            assert_eq!(
-                plan(Intent::Delete, members, &seen),
-                stage(Stop::Discard, left)
-            );
+            assert_eq!(plan(Intent::Stop, members, &seen), stage(Stop::Keep, Stage::Rest));
+            assert_eq!(plan(Intent::Delete, members, &seen), stage(Stop::Discard, left));
         }
     }
 

@@ -15,26 +15,14 @@ pub(super) async fn record(
     phase: Phase,
 ) -> Result<bool, Failure> {
     let known = &instance.observed;
-    let since = if known.phase == phase {
-        known.since
-    } else {
-        world.clock.now()
-    };
-    let observed = Observed {
-        phase,
-        generation: instance.generation,
-        since,
-    };
+    let since = if known.phase == phase { known.since } else { world.clock.now() };
+    let observed = Observed { phase, generation: instance.generation, since };
     if observed == *known {
         return Ok(true);
     }
     let (id, seen) = (instance.id.clone(), observed.clone());
     let work = async {
-        world
-            .store
-            .write(move |tx| tx.record_observed(&id, &seen))
-            .await
-            .map_err(Failure::from)
+        world.store.write(move |tx| tx.record_observed(&id, &seen)).await.map_err(Failure::from)
     };
     let current = step.run(work).await?;
     announce(instance, &observed);
@@ -46,10 +34,7 @@ pub(super) async fn record(
 fn announce(instance: &Instance, observed: &Observed) {
     let (before, after) = (&instance.observed.phase, &observed.phase);
     if let (Phase::Creating { .. }, Phase::Normal) = (before, after) {
-        let took = observed
-            .since
-            .duration_since(instance.created_at)
-            .as_secs_f64();
+        let took = observed.since.duration_since(instance.created_at).as_secs_f64();
         metrics::histogram!("ourkv_creation_seconds").record(took.max(0.0));
     }
     if before != after {

@@ -98,10 +98,7 @@ impl Step {
 
 /// The names of all failpoints, for a test that walks them.
 pub fn failpoint_names() -> Vec<&'static str> {
-    Step::VARIANTS
-        .iter()
-        .flat_map(|step| step.failpoints())
-        .collect()
+    Step::VARIANTS.iter().flat_map(|step| step.failpoints()).collect()
 }
 
 #[cfg(test)]
@@ -125,14 +122,8 @@ mod tests {
     async fn gives_back_what_the_work_gave() {
         let done: Result<i32, Trouble> = Step::Login.run(async { Ok(7) }).await;
         assert_eq!(done.unwrap(), 7);
-        let failed: Result<(), Trouble> = Step::Login
-            .run(async {
-                Err(Trouble::Silent {
-                    doing: "x",
-                    seconds: 1,
-                })
-            })
-            .await;
+        let failed: Result<(), Trouble> =
+            Step::Login.run(async { Err(Trouble::Silent { doing: "x", seconds: 1 }) }).await;
         assert!(matches!(failed, Err(Trouble::Silent { .. })));
     }
 }

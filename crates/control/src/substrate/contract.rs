@@ -21,10 +21,7 @@ pub async fn holds(substrate: &dyn Substrate, unit: &Unit) {
 
 /// Nothing is seen of an instance that nothing was done about.
 pub async fn an_unknown_instance_is_absent(substrate: &dyn Substrate, unit: &Unit) {
-    assert_eq!(
-        substrate.observe(unit).await.expect("observe"),
-        Seen::default()
-    );
+    assert_eq!(substrate.observe(unit).await.expect("observe"), Seen::default());
     assert!(!kept(substrate, unit).await);
 }
 
@@ -45,27 +42,12 @@ pub async fn stopped_engines_are_gone_and_their_place_is_kept(
 ) {
     bring_up(substrate, unit).await;
     for member in unit.members() {
-        substrate
-            .stop(unit, *member, Stop::Keep)
-            .await
-            .expect("stop");
-        substrate
-            .stop(unit, *member, Stop::Keep)
-            .await
-            .expect("stop again");
+        substrate.stop(unit, *member, Stop::Keep).await.expect("stop");
+        substrate.stop(unit, *member, Stop::Keep).await.expect("stop again");
     }
     let seen = substrate.observe(unit).await.expect("observe");
-    assert_eq!(
-        seen,
-        Seen {
-            prepared: true,
-            ..Seen::default()
-        }
-    );
-    assert!(
-        substrate.login(unit).await.is_err(),
-        "a stopped instance let somebody in"
-    );
+    assert_eq!(seen, Seen { prepared: true, ..Seen::default() });
+    assert!(substrate.login(unit).await.is_err(), "a stopped instance let somebody in");
     bring_up(substrate, unit).await;
     take_down(substrate, unit).await;
 }
@@ -94,15 +76,9 @@ where
     let mut deaths = substrate.deaths();
     kill().await;
     let died = tokio::time::timeout(PATIENCE, deaths.recv()).await;
-    assert_eq!(
-        died.expect("no death was reported").expect("deaths ended"),
-        unit.id
-    );
+    assert_eq!(died.expect("no death was reported").expect("deaths ended"), unit.id);
     let seen = substrate.observe(unit).await.expect("observe");
-    assert!(
-        !seen.running.contains_key(&Member::First),
-        "the dead are seen to run"
-    );
+    assert!(!seen.running.contains_key(&Member::First), "the dead are seen to run");
     bring_up(substrate, unit).await;
     take_down(substrate, unit).await;
 }
@@ -124,10 +100,7 @@ async fn bring_up(substrate: &dyn Substrate, unit: &Unit) {
     }
     let seen = substrate.observe(unit).await.expect("observe");
     assert!(seen.prepared);
-    assert_eq!(
-        seen.running.keys().copied().collect::<Vec<_>>(),
-        unit.members()
-    );
+    assert_eq!(seen.running.keys().copied().collect::<Vec<_>>(), unit.members());
     assert_eq!(seen.running[&Member::First], Health::Answering);
     if let Some(second) = seen.running.get(&Member::Second) {
         assert_eq!(*second, Health::Linked);
@@ -136,10 +109,7 @@ async fn bring_up(substrate: &dyn Substrate, unit: &Unit) {
 
 async fn take_down(substrate: &dyn Substrate, unit: &Unit) {
     for member in unit.members().iter().chain(unit.members()) {
-        substrate
-            .stop(unit, *member, Stop::Discard)
-            .await
-            .expect("discard");
+        substrate.stop(unit, *member, Stop::Discard).await.expect("discard");
     }
     for _ in 0..2 {
         substrate.remove(unit).await.expect("remove");
@@ -147,9 +117,5 @@ async fn take_down(substrate: &dyn Substrate, unit: &Unit) {
 }
 
 async fn kept(substrate: &dyn Substrate, unit: &Unit) -> bool {
-    substrate
-        .inventory()
-        .await
-        .expect("inventory")
-        .contains(&unit.id)
+    substrate.inventory().await.expect("inventory").contains(&unit.id)
 }

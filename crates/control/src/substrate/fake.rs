@@ -72,22 +72,14 @@ struct Injected {
 
 impl Default for Fake {
     fn default() -> Self {
-        Self {
-            state: Mutex::default(),
-            deaths: broadcast::channel(DEATHS_KEPT).0,
-        }
+        Self { state: Mutex::default(), deaths: broadcast::channel(DEATHS_KEPT).0 }
     }
 }
 
 impl Fake {
     /// Breaks the next `times` of a call: of one instance, or of whichever comes first.
     pub fn inject(&self, call: Call, id: Option<&InstanceId>, fault: Fault, times: u32) {
-        self.state().faults.push(Injected {
-            call,
-            id: id.cloned(),
-            fault,
-            times,
-        });
+        self.state().faults.push(Injected { call, id: id.cloned(), fault, times });
     }
 
     /// Lifts every fault that was injected.
@@ -134,10 +126,9 @@ impl Fake {
         }
         match fault {
             None => Ok(()),
-            Some(Fault::Fail) => Err(Trouble::Unexpected {
-                doing: "pretending",
-                answer: "as injected".into(),
-            }),
+            Some(Fault::Fail) => {
+                Err(Trouble::Unexpected { doing: "pretending", answer: "as injected".into() })
+            }
             Some(Fault::Panic) => panic!("injected into {call:?} of {id}"),
             Some(Fault::Hang) => std::future::pending().await,
         }
@@ -169,10 +160,7 @@ impl State {
     }
 
     fn running(&self, id: &InstanceId) -> BTreeMap<Member, Health> {
-        self.seen
-            .get(id)
-            .map(|seen| seen.running.clone())
-            .unwrap_or_default()
+        self.seen.get(id).map(|seen| seen.running.clone()).unwrap_or_default()
     }
 }
 
@@ -185,11 +173,7 @@ impl Substrate for Fake {
 
     async fn prepare(&self, unit: &Unit) -> Result<(), Trouble> {
         self.enter(Call::Prepare, &unit.id).await?;
-        self.state()
-            .seen
-            .entry(unit.id.clone())
-            .or_default()
-            .prepared = true;
+        self.state().seen.entry(unit.id.clone()).or_default().prepared = true;
         Ok(())
     }
 
@@ -253,8 +237,5 @@ impl Substrate for Fake {
 }
 
 fn refused(doing: &'static str, answer: &str) -> Trouble {
-    Trouble::Unexpected {
-        doing,
-        answer: answer.into(),
-    }
+    Trouble::Unexpected { doing, answer: answer.into() }
 }

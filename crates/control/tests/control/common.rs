@@ -58,9 +58,7 @@ impl World {
         let location = Location::Sqlite(directory.path().join("ourkv.db"));
         let store = Store::open(&location, Sealer::new([9; 32], Arc::clone(&mint))).unwrap();
         let now: Timestamp = "2019-01-15T12:00:00Z".parse().unwrap();
-        let region = Catalogue::builtin()
-            .region(&RegionId::parse("cn-hongkong").unwrap())
-            .unwrap();
+        let region = Catalogue::builtin().region(&RegionId::parse("cn-hongkong").unwrap()).unwrap();
         let world = Self {
             store,
             clock: Arc::new(ManualClock::new(now)),
@@ -92,11 +90,7 @@ impl World {
         };
         self.write(move |tx| {
             tx.insert_account(&account)?;
-            tx.ensure_pool(
-                POOL,
-                Ipv4Addr::new(127, 241, 0, 1),
-                Ipv4Addr::new(127, 241, 3, 250),
-            )
+            tx.ensure_pool(POOL, Ipv4Addr::new(127, 241, 0, 1), Ipv4Addr::new(127, 241, 3, 250))
         })
         .await;
     }
@@ -133,9 +127,7 @@ impl World {
         let id = instance.id.clone();
         let meter = (instance.charge == Charge::PostPaid).then(|| self.meter(&instance));
         self.write(move |tx| {
-            let address = tx
-                .take_next(POOL, &instance.id)?
-                .expect("the pool has addresses");
+            let address = tx.take_next(POOL, &instance.id)?.expect("the pool has addresses");
             instance.endpoint.private_ip = address;
             instance.endpoint.serving_ip = address;
             assert!(tx.reserve_capacity(&instance.zone, instance.spec.capacity_mb)?);
@@ -213,9 +205,7 @@ impl World {
     }
 
     pub(crate) async fn phase(&self, id: &InstanceId) -> Option<Phase> {
-        self.instance(id)
-            .await
-            .map(|instance| instance.observed.phase)
+        self.instance(id).await.map(|instance| instance.observed.phase)
     }
 
     /// Waits until an instance's phase is as asked for.
@@ -239,8 +229,7 @@ impl World {
     /// What is taken: addresses, and memory of the zone in MB.
     pub(crate) async fn taken(&self) -> (i64, i64) {
         let zone = self.zone.clone();
-        self.write(move |tx| Ok((tx.addresses_used(POOL)?, tx.zone_state(&zone)?.used_mb)))
-            .await
+        self.write(move |tx| Ok((tx.addresses_used(POOL)?, tx.zone_state(&zone)?.used_mb))).await
     }
 }
 
@@ -251,17 +240,12 @@ pub(crate) fn quick() -> Settings {
         cap: Duration::from_millis(20),
         ..Delays::default()
     };
-    Settings {
-        delays,
-        ..Settings::default()
-    }
+    Settings { delays, ..Settings::default() }
 }
 
 /// Waits until everything is as it should be.
 pub(crate) async fn settled(reconciler: &Handle) {
-    tokio::time::timeout(PATIENCE, reconciler.settle())
-        .await
-        .expect("nothing settles");
+    tokio::time::timeout(PATIENCE, reconciler.settle()).await.expect("nothing settles");
 }
 
 pub(crate) fn secrets() -> Secrets {

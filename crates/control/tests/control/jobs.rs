@@ -39,11 +39,7 @@ impl Story {
             }),
             settings: Settings::default(),
         };
-        Self {
-            world,
-            jobs,
-            nudges,
-        }
+        Self { world, jobs, nudges }
     }
 
     /// Runs every job, and then again: the second time nothing is due any more.
@@ -71,19 +67,12 @@ impl Story {
 
     async fn balance(&self) -> Money {
         let account = self.world.account.clone();
-        self.world
-            .write(move |tx| tx.account(&account))
-            .await
-            .unwrap()
-            .balance
+        self.world.write(move |tx| tx.account(&account)).await.unwrap().balance
     }
 
     async fn pay_in(&self, amount: Money) {
         let (account, now) = (self.world.account.clone(), self.world.clock.now());
-        self.world
-            .write(move |tx| tx.change_balance(&account, amount, now))
-            .await
-            .unwrap();
+        self.world.write(move |tx| tx.change_balance(&account, amount, now)).await.unwrap();
     }
 
     async fn ledger(&self, id: &InstanceId) -> Vec<LedgerEntry> {
@@ -99,10 +88,7 @@ impl Story {
     async fn buy(&self, months: Months, auto_renew: Option<Months>) -> InstanceId {
         let now = self.world.clock.now();
         let end = end_time(now, months);
-        let id = self
-            .world
-            .create_as(SHAPES[0], Charge::PrePaid { end, auto_renew })
-            .await;
+        let id = self.world.create_as(SHAPES[0], Charge::PrePaid { end, auto_renew }).await;
         let entry = LedgerEntry {
             instance: id.clone(),
             account: self.world.account.clone(),
@@ -128,16 +114,12 @@ fn one() -> Months {
 }
 
 fn hour() -> Money {
-    let region = Catalogue::builtin()
-        .region(&"cn-hongkong".parse().unwrap())
-        .unwrap();
+    let region = Catalogue::builtin().region(&"cn-hongkong".parse().unwrap()).unwrap();
     price::hourly(Catalogue::builtin().class(CLASS).unwrap(), region)
 }
 
 fn month() -> Money {
-    let region = Catalogue::builtin()
-        .region(&"cn-hongkong".parse().unwrap())
-        .unwrap();
+    let region = Catalogue::builtin().region(&"cn-hongkong".parse().unwrap()).unwrap();
     price::prepaid(Catalogue::builtin().class(CLASS).unwrap(), region, one())
 }
 
@@ -156,15 +138,8 @@ async fn hours_are_charged_when_they_are_over() {
     story.pass(SignedDuration::from_mins(150)).await;
     let ledger = story.ledger(&id).await;
     assert_eq!(ledger.len(), 3);
-    assert_eq!(
-        ledger[0].from,
-        story.world.instance(&id).await.unwrap().created_at
-    );
-    assert!(
-        ledger
-            .iter()
-            .all(|entry| entry.to.duration_since(entry.from) == HOUR)
-    );
+    assert_eq!(ledger[0].from, story.world.instance(&id).await.unwrap().created_at);
+    assert!(ledger.iter().all(|entry| entry.to.duration_since(entry.from) == HOUR));
     assert!(ledger.iter().all(|entry| entry.amount == hour()));
     assert_eq!(story.balance().await, times(hour(), 997));
 }
@@ -190,13 +165,7 @@ async fn many_meters_are_charged_for_a_long_absence() {
     }
     story.world.clock.advance(HOUR * 30);
     let report = story.jobs.run_once(Job::Metering).await.unwrap();
-    assert_eq!(
-        report,
-        Report {
-            changed: 120 * 30,
-            failed: 0
-        }
-    );
+    assert_eq!(report, Report { changed: 120 * 30, failed: 0 });
     assert_eq!(story.balance().await, times(hour(), -120 * 30));
 }
 
@@ -209,10 +178,7 @@ async fn arrears_stop_after_fifteen_days_and_release_after_thirty() {
     story.pass(HOUR * 24).await;
     story.pass(HOUR).await;
     for day in 1..=30 {
-        assert_eq!(
-            story.intent(&id).await,
-            if day <= 15 { Intent::Run } else { Intent::Stop }
-        );
+        assert_eq!(story.intent(&id).await, if day <= 15 { Intent::Run } else { Intent::Stop });
         story.pass(DAY).await;
     }
     assert_eq!(story.intent(&id).await, Intent::Delete);
@@ -232,11 +198,7 @@ async fn whoever_pays_arrears_has_the_instance_run_again() {
     story.pass(HOUR).await;
     story.pass(DAY * 20).await;
     assert_eq!(story.intent(&metered).await, Intent::Stop);
-    assert_eq!(
-        story.intent(&prepaid).await,
-        Intent::Run,
-        "its year is paid"
-    );
+    assert_eq!(story.intent(&prepaid).await, Intent::Run, "its year is paid");
     story.pay_in(times(hour(), 10_000)).await;
     story.run().await;
     assert_eq!(story.intent(&metered).await, Intent::Run);
@@ -253,10 +215,7 @@ async fn what_is_paid_in_advance_stops_and_goes_after_its_end() {
         story.run().await;
         assert_eq!(story.intent(&id).await, intent, "{days} days after the end");
     }
-    story
-        .world
-        .clock
-        .set(end + DAY * 30 - SignedDuration::from_millis(1));
+    story.world.clock.set(end + DAY * 30 - SignedDuration::from_millis(1));
     story.run().await;
     assert_eq!(story.intent(&id).await, Intent::Stop);
     story.pass(SignedDuration::from_millis(1)).await;
@@ -273,10 +232,7 @@ async fn renewal_runs_seven_days_ahead_month_after_month() {
     let id = story.buy(one(), Some(one())).await;
     let first_end = story.end(&id).await;
     assert_eq!(first_end.to_string(), "2019-02-15T16:00:00Z");
-    story
-        .world
-        .clock
-        .set(first_end - DAY * 7 - SignedDuration::from_millis(1));
+    story.world.clock.set(first_end - DAY * 7 - SignedDuration::from_millis(1));
     story.run().await;
     assert_eq!(story.end(&id).await, first_end);
     story.pass(SignedDuration::from_millis(1)).await;
@@ -291,11 +247,7 @@ async fn renewal_runs_seven_days_ahead_month_after_month() {
     assert_eq!(ledger.last().unwrap().to, story.end(&id).await);
     let orders = story.world.write(move |tx| tx.orders(&account)).await;
     assert_eq!(orders.len(), 3);
-    assert!(
-        orders
-            .iter()
-            .all(|order| order.due() == month() && order.instance == id)
-    );
+    assert!(orders.iter().all(|order| order.due() == month() && order.instance == id));
 }
 
 #[tokio::test]
@@ -305,13 +257,7 @@ async fn without_money_nothing_is_renewed_and_with_it_what_stopped_runs_again() 
     let end = story.end(&id).await;
     story.world.clock.set(end - DAY);
     let report = story.jobs.run_once(Job::Renewal).await.unwrap();
-    assert_eq!(
-        report,
-        Report {
-            changed: 0,
-            failed: 1
-        }
-    );
+    assert_eq!(report, Report { changed: 0, failed: 1 });
     story.world.clock.set(end + DAY * 20);
     story.run().await;
     assert_eq!(story.intent(&id).await, Intent::Stop);
@@ -346,10 +292,7 @@ async fn forgets_what_has_served_its_time() {
             tx.append_audit(&line)
         })
         .await;
-    assert_eq!(
-        story.jobs.run_once(Job::Forgetting).await.unwrap().changed,
-        0
-    );
+    assert_eq!(story.jobs.run_once(Job::Forgetting).await.unwrap().changed, 0);
     assert_eq!(story.pass(HOUR * 2).await, 1, "the nonce");
     assert_eq!(story.pass(DAY * 180).await, 1, "the audit line");
 }
@@ -365,8 +308,6 @@ async fn the_jobs_run_by_themselves_until_they_are_ended() {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(crate::common::PATIENCE, charged)
-        .await
-        .unwrap();
+    tokio::time::timeout(crate::common::PATIENCE, charged).await.unwrap();
     running.shutdown().await;
 }

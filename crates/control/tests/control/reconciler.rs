@@ -52,11 +52,7 @@ async fn a_created_instance_becomes_normal(#[case] shape: usize, #[case] engines
     assert_eq!(instance.observed.generation, instance.generation);
     assert_eq!(world.fake.count(Call::Start), engines);
     assert_eq!(world.fake.count(Call::Login), 1);
-    assert_eq!(
-        world.fake.count(Call::Observe),
-        1,
-        "what was promised need not be looked at"
-    );
+    assert_eq!(world.fake.count(Call::Observe), 1, "what was promised need not be looked at");
     reconciler.shutdown().await;
 }
 
@@ -77,9 +73,8 @@ async fn a_deleted_instance_leaves_only_what_it_cost(#[case] shape: usize) {
     assert_eq!(world.taken().await, (0, 0));
     assert!(world.fake.inventory().await.unwrap().is_empty());
     let gone = id.clone();
-    let (meter, ledger) = world
-        .write(move |tx| Ok((tx.lock_meter(&gone)?.unwrap(), tx.ledger(&gone)?)))
-        .await;
+    let (meter, ledger) =
+        world.write(move |tx| Ok((tx.lock_meter(&gone)?.unwrap(), tx.ledger(&gone)?))).await;
     assert!(meter.closed.is_some());
     assert_eq!(ledger.len(), 2, "the hour that has begun counts");
     reconciler.shutdown().await;
@@ -106,13 +101,7 @@ async fn a_stopped_instance_keeps_its_place_and_runs_again() {
     world.intend(&id, Intent::Stop).await;
     settled(&reconciler).await;
     assert_eq!(world.phase(&id).await, Some(Phase::Inactive));
-    assert_eq!(
-        world.fake.seen(&id),
-        Seen {
-            prepared: true,
-            ..Seen::default()
-        }
-    );
+    assert_eq!(world.fake.seen(&id), Seen { prepared: true, ..Seen::default() });
     world.intend(&id, Intent::Run).await;
     settled(&reconciler).await;
     assert_eq!(world.phase(&id).await, Some(Phase::Normal));
@@ -125,9 +114,7 @@ async fn a_dead_engine_is_unavailable_until_it_answers_again() {
     let reconciler = world.start();
     let id = world.create(SHAPES[SINGLE]).await;
     settled(&reconciler).await;
-    world
-        .fake
-        .inject(Call::Start, Some(&id), Fault::Fail, FOREVER);
+    world.fake.inject(Call::Start, Some(&id), Fault::Fail, FOREVER);
     assert!(world.fake.kill(&id, Member::First));
     world.until(&id, unavailable).await;
     world.fake.heal();
@@ -147,41 +134,25 @@ async fn a_pair_without_its_second_engine_is_normal_and_mended() {
     world.fake.inject(Call::Start, Some(&id), Fault::Fail, 5);
     world.fake.kill(&id, Member::Second);
     settled(&reconciler).await;
-    assert_eq!(
-        world.fake.seen(&id).running[&Member::Second],
-        Health::Linked
-    );
+    assert_eq!(world.fake.seen(&id).running[&Member::Second], Health::Linked);
     let observed = world.instance(&id).await.unwrap().observed;
-    assert_eq!(
-        (observed.phase, observed.since),
-        (Phase::Normal, since),
-        "it always answered"
-    );
+    assert_eq!((observed.phase, observed.since), (Phase::Normal, since), "it always answered");
     reconciler.shutdown().await;
 }
 
 #[tokio::test]
 async fn what_one_suffers_delays_no_other() {
     let world = World::new(rich()).await;
-    let settings = Settings {
-        starts: 2,
-        ..quick()
-    };
+    let settings = Settings { starts: 2, ..quick() };
     let reconciler = world.reconciler(Arc::clone(&world.fake) as Arc<dyn Substrate>, settings);
     let failing = world.create(SHAPES[SINGLE]).await;
-    world
-        .fake
-        .inject(Call::Start, Some(&failing), Fault::Fail, FOREVER);
+    world.fake.inject(Call::Start, Some(&failing), Fault::Fail, FOREVER);
     let panicking = world.create(SHAPES[PAIR]).await;
-    world
-        .fake
-        .inject(Call::Link, Some(&panicking), Fault::Panic, FOREVER);
+    world.fake.inject(Call::Link, Some(&panicking), Fault::Panic, FOREVER);
     let mut hanging = Vec::new();
     for _ in 0..4 {
         let id = world.create(SHAPES[SINGLE]).await;
-        world
-            .fake
-            .inject(Call::Start, Some(&id), Fault::Hang, FOREVER);
+        world.fake.inject(Call::Start, Some(&id), Fault::Hang, FOREVER);
         hanging.push(id);
     }
     reconciler.nudge();
@@ -196,10 +167,7 @@ async fn what_one_suffers_delays_no_other() {
         world.until(sibling, normal).await;
     }
     for id in &hanging {
-        assert_eq!(
-            world.phase(id).await,
-            Some(Phase::Creating { trouble: None })
-        );
+        assert_eq!(world.phase(id).await, Some(Phase::Creating { trouble: None }));
     }
     let told = world.phase(&panicking).await.unwrap();
     assert_eq!(told.trouble(), Some("an internal fault of ourkv"));
@@ -209,10 +177,7 @@ async fn what_one_suffers_delays_no_other() {
 #[tokio::test]
 async fn a_hang_is_reported_and_mended() {
     let world = World::new(rich()).await;
-    let settings = Settings {
-        step_limit: Duration::from_millis(50),
-        ..quick()
-    };
+    let settings = Settings { step_limit: Duration::from_millis(50), ..quick() };
     let reconciler = world.reconciler(Arc::clone(&world.fake) as Arc<dyn Substrate>, settings);
     let id = world.create(SHAPES[SINGLE]).await;
     world.fake.inject(Call::Login, Some(&id), Fault::Hang, 1);
@@ -242,22 +207,11 @@ async fn a_panic_delays_its_instance_only_and_passes(#[case] call: Call) {
 #[tokio::test]
 async fn a_change_of_intent_does_not_wait_for_the_backoff() {
     let world = World::new(rich()).await;
-    let delays = Delays {
-        first: Duration::from_hours(1),
-        ..Delays::default()
-    };
-    let settings = Settings {
-        delays: Delays {
-            cap: delays.first,
-            ..delays
-        },
-        ..quick()
-    };
+    let delays = Delays { first: Duration::from_hours(1), ..Delays::default() };
+    let settings = Settings { delays: Delays { cap: delays.first, ..delays }, ..quick() };
     let reconciler = world.reconciler(Arc::clone(&world.fake) as Arc<dyn Substrate>, settings);
     let id = world.create(SHAPES[SINGLE]).await;
-    world
-        .fake
-        .inject(Call::Start, Some(&id), Fault::Fail, FOREVER);
+    world.fake.inject(Call::Start, Some(&id), Fault::Fail, FOREVER);
     reconciler.nudge();
     world.until(&id, creating_in_trouble).await;
     for _ in 0..10 {
@@ -266,11 +220,7 @@ async fn a_change_of_intent_does_not_wait_for_the_backoff() {
     world.intend(&id, Intent::Delete).await;
     settled(&reconciler).await;
     assert_eq!(world.instance(&id).await, None);
-    assert_eq!(
-        world.fake.count(Call::Start),
-        1,
-        "a nudge alone is no reason to try again"
-    );
+    assert_eq!(world.fake.count(Call::Start), 1, "a nudge alone is no reason to try again");
     reconciler.shutdown().await;
 }
 
@@ -280,17 +230,11 @@ async fn an_undo_that_keeps_failing_is_tried_until_it_works() {
     let reconciler = world.start();
     let id = world.create(SHAPES[PAIR]).await;
     settled(&reconciler).await;
-    world
-        .fake
-        .inject(Call::Remove, Some(&id), Fault::Fail, FOREVER);
+    world.fake.inject(Call::Remove, Some(&id), Fault::Fail, FOREVER);
     world.intend(&id, Intent::Delete).await;
     reconciler.nudge();
     world.until(&id, unavailable).await;
-    assert_eq!(
-        world.taken().await.0,
-        1,
-        "nothing is given back before all of it is gone"
-    );
+    assert_eq!(world.taken().await.0, 1, "nothing is given back before all of it is gone");
     let other = world.create(SHAPES[SINGLE]).await;
     reconciler.nudge();
     world.until(&other, normal).await;
@@ -317,11 +261,7 @@ async fn a_new_process_adopts_what_runs() {
     settled(&second).await;
     world.until(died, normal).await;
     assert!(world.fake.seen(died).running.contains_key(&Member::First));
-    assert_eq!(
-        world.fake.count(Call::Start),
-        starts + 1,
-        "only the dead is started"
-    );
+    assert_eq!(world.fake.count(Call::Start), starts + 1, "only the dead is started");
     for id in &ids {
         assert_eq!(world.phase(id).await, Some(Phase::Normal));
     }
@@ -331,16 +271,11 @@ async fn a_new_process_adopts_what_runs() {
 #[tokio::test]
 async fn the_sweep_notices_what_nobody_reported() {
     let world = World::new(rich()).await;
-    let settings = Settings {
-        sweep: Duration::from_millis(20),
-        ..quick()
-    };
+    let settings = Settings { sweep: Duration::from_millis(20), ..quick() };
     let reconciler = world.reconciler(Arc::clone(&world.fake) as Arc<dyn Substrate>, settings);
     let id = world.create(SHAPES[SINGLE]).await;
     world.until(&id, normal).await;
-    world
-        .fake
-        .inject(Call::Login, Some(&id), Fault::Fail, FOREVER);
+    world.fake.inject(Call::Login, Some(&id), Fault::Fail, FOREVER);
     world.until(&id, unavailable).await;
     world.fake.heal();
     world.until(&id, normal).await;
@@ -350,17 +285,12 @@ async fn the_sweep_notices_what_nobody_reported() {
 #[tokio::test]
 async fn the_end_touches_no_engine_and_waits_for_no_hang() {
     let world = World::new(rich()).await;
-    let settings = Settings {
-        grace: Duration::from_millis(50),
-        ..quick()
-    };
+    let settings = Settings { grace: Duration::from_millis(50), ..quick() };
     let reconciler = world.reconciler(Arc::clone(&world.fake) as Arc<dyn Substrate>, settings);
     let id = world.create(SHAPES[PAIR]).await;
     settled(&reconciler).await;
     let stuck = world.create(SHAPES[SINGLE]).await;
-    world
-        .fake
-        .inject(Call::Start, Some(&stuck), Fault::Hang, FOREVER);
+    world.fake.inject(Call::Start, Some(&stuck), Fault::Hang, FOREVER);
     reconciler.nudge();
     let started = async {
         while world.fake.count(Call::Start) < 3 {
@@ -368,9 +298,7 @@ async fn the_end_touches_no_engine_and_waits_for_no_hang() {
         }
     };
     tokio::time::timeout(PATIENCE, started).await.unwrap();
-    tokio::time::timeout(PATIENCE, reconciler.shutdown())
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, reconciler.shutdown()).await.unwrap();
     assert_eq!(world.fake.count(Call::Stop), 0);
     assert_eq!(world.fake.seen(&id).running.len(), 2);
     reconciler.settle().await;
@@ -389,10 +317,7 @@ async fn instances_of_other_nodes_and_unknown_engines_are_left_alone() {
     let id = world.create(SHAPES[SINGLE]).await;
     settled(&reconciler).await;
     assert_eq!(world.phase(&id).await, Some(Phase::Normal));
-    assert_eq!(
-        world.phase(&elsewhere).await,
-        Some(Phase::Creating { trouble: None })
-    );
+    assert_eq!(world.phase(&elsewhere).await, Some(Phase::Creating { trouble: None }));
     assert_eq!(world.fake.seen(&stray.id).running.len(), 1);
     reconciler.shutdown().await;
 }

@@ -17,10 +17,7 @@ async fn usual() -> Engines {
 }
 
 fn pids(ground: &Ground, unit: &Unit) -> Vec<i32> {
-    unit.members()
-        .iter()
-        .map(|member| ground.pid(unit, *member))
-        .collect()
+    unit.members().iter().map(|member| ground.pid(unit, *member)).collect()
 }
 
 fn whole(seen: &Seen) -> bool {
@@ -37,10 +34,7 @@ async fn a_new_control_plane_adopts_the_same_processes() {
     assert!(whole(&next.observe(&unit).await.unwrap()));
     bring_up(&next, &unit).await;
     assert_eq!(pids(&ground, &unit), before);
-    assert_eq!(
-        next.inventory().await.unwrap(),
-        std::slice::from_ref(&unit.id)
-    );
+    assert_eq!(next.inventory().await.unwrap(), std::slice::from_ref(&unit.id));
 
     // The death of one that was adopted is news as well, and leaves no zombie.
     let mut deaths = next.deaths();
@@ -62,10 +56,7 @@ async fn a_manifest_torn_anywhere_is_rebuilt_from_the_process() {
     for length in (0..text.len()).step_by(16) {
         std::fs::write(&manifest, &text[..length]).unwrap();
         let next = ground.local(usual().await);
-        assert!(
-            whole(&next.observe(&unit).await.unwrap()),
-            "cut at {length}"
-        );
+        assert!(whole(&next.observe(&unit).await.unwrap()), "cut at {length}");
         assert_eq!(std::fs::read(&manifest).unwrap(), text, "cut at {length}");
     }
     std::fs::remove_file(&manifest).unwrap();
@@ -114,10 +105,7 @@ async fn two_control_planes_never_run_two_engines_on_one_directory() {
     one.prepare(&unit).await.unwrap();
     for _ in 0..10 {
         // One of them may be told that the other one was faster.
-        let _ = tokio::join!(
-            one.start(&unit, Member::First),
-            two.start(&unit, Member::First)
-        );
+        let _ = tokio::join!(one.start(&unit, Member::First), two.start(&unit, Member::First));
         assert!(processes_in(&ground.directory(&unit, Member::First)).len() <= 1);
         bring_up(&one, &unit).await;
         bring_up(&two, &unit).await;
@@ -134,11 +122,7 @@ async fn a_start_whose_caller_went_away_runs_to_its_end() {
     let local = ground.local(usual().await);
     local.prepare(&unit).await.unwrap();
     let start = local.start(&unit, Member::First);
-    assert!(
-        tokio::time::timeout(std::time::Duration::from_millis(2), start)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(2), start).await.is_err());
     bring_up(&local, &unit).await;
     ground.pid(&unit, Member::First);
     take_down(&local, &unit).await;
@@ -152,11 +136,7 @@ async fn an_engine_that_was_being_started_when_the_control_plane_died_is_adopted
     // Its manifest was never written; that of an earlier start is there.
     let manifest = ground.directory(&unit, Member::First).join("engine.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(
-        &manifest,
-        text.replace("\"start_ticks\":", "\"start_ticks\":1"),
-    )
-    .unwrap();
+    std::fs::write(&manifest, text.replace("\"start_ticks\":", "\"start_ticks\":1")).unwrap();
     let next = ground.local(usual().await);
     bring_up(&next, &unit).await;
     assert_eq!(pids(&ground, &unit), own);

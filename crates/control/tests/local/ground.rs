@@ -25,14 +25,8 @@ pub(crate) async fn installed() -> Engines {
     );
     let engines = Engines::discover(&[directory]).await;
     for kind in [Kind::Redis, Kind::Memcached] {
-        let there = engines
-            .binaries()
-            .iter()
-            .any(|b| b.kind == kind && b.from_distribution);
-        assert!(
-            there,
-            "the distribution's {kind} is missing; `make test` installs it"
-        );
+        let there = engines.binaries().iter().any(|b| b.kind == kind && b.from_distribution);
+        assert!(there, "the distribution's {kind} is missing; `make test` installs it");
     }
     engines
 }
@@ -40,27 +34,14 @@ pub(crate) async fn installed() -> Engines {
 /// Each Redis-like engine with the level of compatibility that tests ask it for.
 pub(crate) async fn each_redis() -> Vec<(Binary, EngineVersion)> {
     let installed = installed().await;
-    let redis = installed
-        .binaries()
-        .into_iter()
-        .filter(|b| b.kind != Kind::Memcached);
+    let redis = installed.binaries().into_iter().filter(|b| b.kind != Kind::Memcached);
     redis
         .map(|binary| {
             let newest = |version: &EngineVersion| version.number() <= binary.level();
-            let levels = [
-                EngineVersion::V5_0,
-                EngineVersion::V4_0,
-                EngineVersion::V2_8,
-            ];
+            let levels = [EngineVersion::V5_0, EngineVersion::V4_0, EngineVersion::V2_8];
             let level = levels.into_iter().find(newest).unwrap();
             // Here it serves whatever is asked for, patched or not.
-            (
-                Binary {
-                    from_distribution: true,
-                    ..binary.clone()
-                },
-                level,
-            )
+            (Binary { from_distribution: true, ..binary.clone() }, level)
         })
         .collect()
 }
@@ -68,10 +49,8 @@ pub(crate) async fn each_redis() -> Vec<(Binary, EngineVersion)> {
 /// The distribution's Redis.
 pub(crate) async fn usual_redis() -> Binary {
     let installed = installed().await;
-    let usual = installed
-        .binaries()
-        .into_iter()
-        .find(|b| b.kind == Kind::Redis && b.from_distribution);
+    let usual =
+        installed.binaries().into_iter().find(|b| b.kind == Kind::Redis && b.from_distribution);
     usual.unwrap().clone()
 }
 
@@ -85,11 +64,7 @@ pub(crate) struct Ground {
 impl Ground {
     /// Addresses are 127.200.`block`.x.
     pub(crate) fn new(block: u8) -> Self {
-        Self {
-            data: tempfile::tempdir().unwrap(),
-            block,
-            next: 0,
-        }
+        Self { data: tempfile::tempdir().unwrap(), block, next: 0 }
     }
 
     pub(crate) fn local(&self, engines: Engines) -> Local {
@@ -129,9 +104,7 @@ impl Ground {
     pub(crate) fn directory(&self, unit: &Unit, member: Member) -> PathBuf {
         let number = if member == Member::First { "0" } else { "1" };
         let root = self.data.path().canonicalize().unwrap();
-        root.join("engines")
-            .join(format!("{}.{}", unit.id, unit.nonce))
-            .join(number)
+        root.join("engines").join(format!("{}.{}", unit.id, unit.nonce)).join(number)
     }
 
     /// The process of a member's engine, found by its working directory.
@@ -158,9 +131,7 @@ impl Drop for Ground {
 
 /// Processes that work in a directory or below it, zombies aside.
 pub(crate) fn processes_in(directory: &Path) -> Vec<i32> {
-    let all = procfs::process::all_processes()
-        .unwrap()
-        .filter_map(Result::ok);
+    let all = procfs::process::all_processes().unwrap().filter_map(Result::ok);
     all.filter(|process| process.cwd().is_ok_and(|cwd| cwd.starts_with(directory)))
         .map(|process| process.pid())
         .collect()
@@ -223,8 +194,6 @@ pub(crate) async fn run(
 
 /// The same, for an answer that is text.
 pub(crate) async fn text(connection: &mut MultiplexedConnection, command: &str) -> String {
-    let answer = run(connection, command)
-        .await
-        .unwrap_or_else(|e| panic!("{command}: {e}"));
+    let answer = run(connection, command).await.unwrap_or_else(|e| panic!("{command}: {e}"));
     redis::from_redis_value(answer).unwrap()
 }

@@ -51,14 +51,8 @@ async fn has_the_limits(unit: &Unit, binary: &Binary) {
     run(&mut tenant, "SELECT 256").await.unwrap_err();
     let memory = text(&mut tenant, "INFO memory").await;
     if binary.level() >= (4, 0) {
-        assert!(
-            memory.contains("maxmemory:67108864\r\n"),
-            "{binary}: {memory}"
-        );
-        assert!(
-            memory.contains("maxmemory_policy:allkeys-lru"),
-            "{binary}: {memory}"
-        );
+        assert!(memory.contains("maxmemory:67108864\r\n"), "{binary}: {memory}");
+        assert!(memory.contains("maxmemory_policy:allkeys-lru"), "{binary}: {memory}");
     }
     // As many clients as were bought get in beside ourkv and the replica, and not many more.
     let mut clients = Vec::new();
@@ -89,11 +83,7 @@ async fn each_version_lets_its_tenant_in_by_every_documented_form() {
         let with_user = run(&mut plain, &format!("AUTH {} {PASSWORD}", unit.id)).await;
         let joined = run(&mut plain, &format!("AUTH {}:{PASSWORD}", unit.id)).await;
         let expected = binary.has_acl();
-        assert_eq!(
-            (with_user.is_ok(), joined.is_ok()),
-            (expected, expected),
-            "{binary}"
-        );
+        assert_eq!((with_user.is_ok(), joined.is_ok()), (expected, expected), "{binary}");
         take_down(&local, &unit).await;
     }
 }
@@ -108,19 +98,12 @@ async fn without_a_password_nobody_gets_into_any_version() {
         bring_up(&local, &unit).await;
         let mut stranger = client(&unit, None).await.unwrap();
         run(&mut stranger, "PING").await.unwrap_err();
-        for attempt in [
-            "AUTH ",
-            "AUTH default ",
-            "AUTH x",
-            "AUTH default x",
-            "AUTH default nopass",
-        ] {
+        for attempt in ["AUTH ", "AUTH default ", "AUTH x", "AUTH default x", "AUTH default nopass"]
+        {
             run(&mut stranger, attempt).await.unwrap_err();
             run(&mut stranger, "PING").await.unwrap_err();
         }
-        run(&mut stranger, &format!("AUTH {} x", unit.id))
-            .await
-            .unwrap_err();
+        run(&mut stranger, &format!("AUTH {} x", unit.id)).await.unwrap_err();
         take_down(&local, &unit).await;
     }
 }
@@ -173,16 +156,9 @@ async fn wait_for_replica(
 /// Appended commands are written to the file before the answer, so a killed engine loses none.
 fn appends_to_a_file(ground: &Ground, unit: &Unit) {
     let directory = ground.directory(unit, Member::First);
-    let names: Vec<_> = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
-    assert!(
-        names
-            .iter()
-            .any(|name| name.to_string_lossy().starts_with("append")),
-        "{names:?}"
-    );
+    let names: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(names.iter().any(|name| name.to_string_lossy().starts_with("append")), "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,10 +174,7 @@ async fn a_standalone_of_each_version_comes_back_on_its_address() {
         assert!(local.observe(&unit).await.unwrap().running.is_empty());
         bring_up(&local, &unit).await;
         take_down(&local, &unit).await;
-        assert!(
-            deaths.try_recv().is_err(),
-            "an engine that was stopped counts as dead"
-        );
+        assert!(deaths.try_recv().is_err(), "an engine that was stopped counts as dead");
     }
 }
 
@@ -221,10 +194,7 @@ async fn no_secret_is_visible_from_outside() {
                 exposed.push(String::from_utf8_lossy(&std::fs::read(entry).unwrap()).into_owned());
             }
             for secret in [PASSWORD, ADMIN, LINK] {
-                assert!(
-                    exposed.iter().all(|text| !text.contains(secret)),
-                    "{binary}: {secret}"
-                );
+                assert!(exposed.iter().all(|text| !text.contains(secret)), "{binary}: {secret}");
             }
         }
         take_down(&local, &unit).await;
@@ -263,20 +233,12 @@ async fn an_instance_keeps_the_version_it_first_ran_on() {
     let mut tenant = client(&unit, Some(PASSWORD)).await.unwrap();
     let (major, minor, patch) = newest.version;
     let server = text(&mut tenant, "INFO server").await;
-    assert!(
-        server.contains(&format!("redis_version:{major}.{minor}.{patch}")),
-        "{server}"
-    );
+    assert!(server.contains(&format!("redis_version:{major}.{minor}.{patch}")), "{server}");
     both.stop(&unit, Member::First, Stop::Keep).await.unwrap();
 
     let only_older = ground.local(Engines::of(vec![older]));
     let refused = only_older.start(&unit, Member::First).await.unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .contains(&format!("{major}.{minor}.{patch}")),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains(&format!("{major}.{minor}.{patch}")), "{refused}");
     take_down(&only_older, &unit).await;
 }
 

@@ -148,11 +148,7 @@ async fn what_the_service_disables_is_refused_and_the_rest_works() {
         bring_up(&local, &unit).await;
         let mut tenant = client(&unit, Some(PASSWORD)).await.unwrap();
         run(&mut tenant, "SET key v").await.unwrap();
-        let by_acl = if binary.has_acl() {
-            REFUSED_BY_ACL
-        } else {
-            &[]
-        };
+        let by_acl = if binary.has_acl() { REFUSED_BY_ACL } else { &[] };
         for command in REFUSED.iter().chain(by_acl) {
             is_refused(&binary, &mut tenant, command).await;
         }
@@ -169,9 +165,7 @@ async fn what_the_service_disables_is_refused_and_the_rest_works() {
 
 /// Refused as such, from Lua, and in a transaction.
 async fn is_refused(binary: &Binary, tenant: &mut MultiplexedConnection, command: &str) {
-    let error = run(tenant, command)
-        .await
-        .expect_err(&format!("{binary}: {command}"));
+    let error = run(tenant, command).await.expect_err(&format!("{binary}: {command}"));
     // Without arguments, an engine may complain about their number first.
     let bare = !command.contains(' ') && error.to_string().contains("number of arguments");
     assert!(bare || is_a_refusal(&error), "{binary}: {command}: {error}");
@@ -184,23 +178,15 @@ async fn is_refused(binary: &Binary, tenant: &mut MultiplexedConnection, command
     run(tenant, "MULTI").await.unwrap();
     let queued = run(tenant, command).await;
     let done = run(tenant, "EXEC").await;
-    assert!(
-        queued.is_err() && done.is_err(),
-        "{binary}: {command} in MULTI"
-    );
+    assert!(queued.is_err() && done.is_err(), "{binary}: {command} in MULTI");
 }
 
 /// Not merely a wrong number of arguments, nor a broken connection.
 fn is_a_refusal(error: &redis::RedisError) -> bool {
     let text = error.to_string().to_lowercase();
-    [
-        "noperm",
-        "unknown command",
-        "unknown subcommand",
-        "not allowed",
-    ]
-    .iter()
-    .any(|reason| text.contains(reason) || error.code() == Some("NOPERM"))
+    ["noperm", "unknown command", "unknown subcommand", "not allowed"]
+        .iter()
+        .any(|reason| text.contains(reason) || error.code() == Some("NOPERM"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -230,11 +216,7 @@ async fn nothing_that_an_engine_calls_dangerous_is_left_but_what_is_listed() {
         "slowlog|help",
     ];
     let mut ground = Ground::new(22);
-    for (binary, version) in each_redis()
-        .await
-        .into_iter()
-        .filter(|(b, _)| b.level() >= (7, 0))
-    {
+    for (binary, version) in each_redis().await.into_iter().filter(|(b, _)| b.level() >= (7, 0)) {
         let local = ground.local(Engines::of(vec![binary.clone()]));
         let unit = ground.redis(NodeType::StandAlone, version);
         bring_up(&local, &unit).await;
@@ -244,10 +226,7 @@ async fn nothing_that_an_engine_calls_dangerous_is_left_but_what_is_listed() {
             assert!(commands.len() > 10);
             for command in commands {
                 let allowed = dry_run_allows(&mut admin, &unit, &command).await;
-                assert!(
-                    !allowed || WANTED.contains(&command.as_str()),
-                    "{binary}: {command}"
-                );
+                assert!(!allowed || WANTED.contains(&command.as_str()), "{binary}: {command}");
             }
         }
         take_down(&local, &unit).await;
@@ -256,9 +235,7 @@ async fn nothing_that_an_engine_calls_dangerous_is_left_but_what_is_listed() {
 
 async fn admin(unit: &Unit) -> MultiplexedConnection {
     let mut admin = client(unit, None).await.unwrap();
-    run(&mut admin, &format!("AUTH cp_admin {ADMIN}"))
-        .await
-        .unwrap();
+    run(&mut admin, &format!("AUTH cp_admin {ADMIN}")).await.unwrap();
     admin
 }
 
@@ -274,11 +251,7 @@ async fn dry_run_allows(admin: &mut MultiplexedConnection, unit: &Unit, command:
     let words: Vec<&str> = command.split('|').collect();
     for extra in 0..8 {
         let mut request = redis::cmd("ACL");
-        request
-            .arg("DRYRUN")
-            .arg(unit.id.as_str())
-            .arg(&words)
-            .arg(vec!["1"; extra]);
+        request.arg("DRYRUN").arg(unit.id.as_str()).arg(&words).arg(vec!["1"; extra]);
         match request.query_async::<String>(admin).await {
             Ok(answer) if answer == "OK" => return true,
             Ok(answer) => assert!(answer.contains("no permission"), "{command}: {answer}"),
@@ -332,12 +305,7 @@ async fn what_a_tenant_can_watch_shows_no_secret_of_ours() {
         local_says_everything(&local, &unit).await;
         let mut tenant = client(&unit, Some(PASSWORD)).await.unwrap();
         let mut shown = String::new();
-        for command in [
-            "SLOWLOG GET 10000",
-            "CLIENT LIST",
-            "INFO everything",
-            "LATENCY DOCTOR",
-        ] {
+        for command in ["SLOWLOG GET 10000", "CLIENT LIST", "INFO everything", "LATENCY DOCTOR"] {
             shown = format!("{shown}{:?}", run(&mut tenant, command).await.unwrap());
         }
         run(&mut tenant, "SET the end").await.unwrap();
@@ -363,11 +331,7 @@ async fn monitor(unit: &Unit) -> tokio::net::TcpStream {
     let mut stream = tokio::net::TcpStream::connect(unit.address).await.unwrap();
     let hello = format!("AUTH {PASSWORD}\r\nMONITOR\r\n");
     stream.write_all(hello.as_bytes()).await.unwrap();
-    assert!(
-        read_until(&mut stream, "+OK\r\n+OK\r\n")
-            .await
-            .contains("+OK")
-    );
+    assert!(read_until(&mut stream, "+OK\r\n+OK\r\n").await.contains("+OK"));
     stream
 }
 

@@ -11,11 +11,7 @@ use super::ground::{Ground, PASSWORD, bring_up, installed, kill, take_down};
 async fn its_tenant_logs_in_and_a_stranger_does_not() {
     let mut ground = Ground::new(31);
     let local = ground.local(installed().await);
-    let unit = ground.unit(
-        InstanceType::Memcache,
-        NodeType::MasterSlave,
-        EngineVersion::V2_8,
-    );
+    let unit = ground.unit(InstanceType::Memcache, NodeType::MasterSlave, EngineVersion::V2_8);
     bring_up(&local, &unit).await;
     // What needs a login ends the connection.
     let mut stranger = Client::connect(unit.address).await.unwrap();
@@ -27,13 +23,7 @@ async fn its_tenant_logs_in_and_a_stranger_does_not() {
         assert_eq!(answer, Answer::NotLoggedIn, "{user:?}");
     }
     let mut tenant = Client::connect(unit.address).await.unwrap();
-    assert_eq!(
-        tenant
-            .log_in(unit.id.as_str(), &PASSWORD.into())
-            .await
-            .unwrap(),
-        Answer::Ok
-    );
+    assert_eq!(tenant.log_in(unit.id.as_str(), &PASSWORD.into()).await.unwrap(), Answer::Ok);
     assert_eq!(tenant.no_op().await.unwrap(), Answer::Ok);
     take_down(&local, &unit).await;
 }
@@ -42,19 +32,12 @@ async fn its_tenant_logs_in_and_a_stranger_does_not() {
 async fn without_a_password_nobody_gets_in() {
     let mut ground = Ground::new(32);
     let local = ground.local(installed().await);
-    let mut unit = ground.unit(
-        InstanceType::Memcache,
-        NodeType::StandAlone,
-        EngineVersion::V2_8,
-    );
+    let mut unit = ground.unit(InstanceType::Memcache, NodeType::StandAlone, EngineVersion::V2_8);
     unit.secrets.password = None;
     bring_up(&local, &unit).await;
     for password in ["", "x", PASSWORD] {
         let mut client = Client::connect(unit.address).await.unwrap();
-        let answer = client
-            .log_in(unit.id.as_str(), &password.into())
-            .await
-            .unwrap();
+        let answer = client.log_in(unit.id.as_str(), &password.into()).await.unwrap();
         assert_eq!(answer, Answer::NotLoggedIn, "{password:?}");
         assert_eq!(client.no_op().await.unwrap(), Answer::NotLoggedIn);
     }
@@ -65,19 +48,12 @@ async fn without_a_password_nobody_gets_in() {
 async fn the_text_protocol_and_udp_are_closed() {
     let mut ground = Ground::new(33);
     let local = ground.local(installed().await);
-    let unit = ground.unit(
-        InstanceType::Memcache,
-        NodeType::StandAlone,
-        EngineVersion::V2_8,
-    );
+    let unit = ground.unit(InstanceType::Memcache, NodeType::StandAlone, EngineVersion::V2_8);
     bring_up(&local, &unit).await;
     for command in ["get a", "stats", "shutdown", "flush_all"] {
         let mut stream = tokio::net::TcpStream::connect(unit.address).await.unwrap();
         // It looks at what it reads once that is as long as a binary header.
-        stream
-            .write_all(format!("{command}\r\n").repeat(24).as_bytes())
-            .await
-            .unwrap();
+        stream.write_all(format!("{command}\r\n").repeat(24).as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         // It hangs up, with or without a reset.
         let _ = stream.read_to_end(&mut answer).await;
@@ -91,11 +67,7 @@ async fn the_text_protocol_and_udp_are_closed() {
 async fn it_has_the_limits_asked_for_and_shows_no_secret() {
     let mut ground = Ground::new(34);
     let local = ground.local(installed().await);
-    let unit = ground.unit(
-        InstanceType::Memcache,
-        NodeType::StandAlone,
-        EngineVersion::V2_8,
-    );
+    let unit = ground.unit(InstanceType::Memcache, NodeType::StandAlone, EngineVersion::V2_8);
     bring_up(&local, &unit).await;
     let process = procfs::process::Process::new(ground.pid(&unit, Member::First)).unwrap();
     let argv = process.cmdline().unwrap();
@@ -112,11 +84,7 @@ async fn it_has_the_limits_asked_for_and_shows_no_secret() {
         assert_eq!(mode & 0o077, 0, "{:?}", entry.file_name());
         let text = std::fs::read(entry.path()).unwrap();
         let holds = String::from_utf8_lossy(&text).contains(PASSWORD);
-        assert!(
-            !holds || entry.file_name() == "sasldb",
-            "{:?}",
-            entry.file_name()
-        );
+        assert!(!holds || entry.file_name() == "sasldb", "{:?}", entry.file_name());
     }
     take_down(&local, &unit).await;
 }
@@ -125,11 +93,7 @@ async fn it_has_the_limits_asked_for_and_shows_no_secret() {
 async fn it_comes_back_and_is_adopted() {
     let mut ground = Ground::new(35);
     let local = ground.local(installed().await);
-    let unit = ground.unit(
-        InstanceType::Memcache,
-        NodeType::StandAlone,
-        EngineVersion::V2_8,
-    );
+    let unit = ground.unit(InstanceType::Memcache, NodeType::StandAlone, EngineVersion::V2_8);
     bring_up(&local, &unit).await;
     let mut deaths = local.deaths();
     kill(ground.pid(&unit, Member::First));

@@ -19,18 +19,11 @@ async fn a_stranger_on_the_address_is_named_and_not_spoken_to() {
         let stranger = tokio::net::TcpListener::bind(unit.address).await.unwrap();
         local.prepare(&unit).await.unwrap();
         let refused = local.start(&unit, Member::First).await.unwrap_err();
-        let Trouble::AddressInUse {
-            address,
-            holder: Some(holder),
-        } = &refused
-        else {
+        let Trouble::AddressInUse { address, holder: Some(holder) } = &refused else {
             panic!("{refused}");
         };
         assert_eq!(*address, unit.address);
-        assert!(
-            holder.ends_with(&std::process::id().to_string()),
-            "{holder}"
-        );
+        assert!(holder.ends_with(&std::process::id().to_string()), "{holder}");
         assert!(local.observe(&unit).await.unwrap().running.is_empty());
         local.login(&unit).await.unwrap_err();
         nobody_called(&stranger).await;
@@ -70,12 +63,7 @@ fn fake_engine(directory: &Path, body: &str) -> Engines {
     std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     let version = (7, 0, 15);
-    Engines::of(vec![Binary {
-        path,
-        kind: Kind::Redis,
-        version,
-        from_distribution: true,
-    }])
+    Engines::of(vec![Binary { path, kind: Kind::Redis, version, from_distribution: true }])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,20 +115,9 @@ async fn a_setting_that_an_engine_does_not_confirm_is_named() {
     let local = ground.local(Engines::of(vec![usual_redis().await]));
     let unit = ground.redis(NodeType::StandAlone, EngineVersion::V5_0);
     bring_up(&local, &unit).await;
-    let asked_for_more = Unit {
-        capacity_mb: 65,
-        ..unit.clone()
-    };
-    let unmet = local
-        .start(&asked_for_more, Member::First)
-        .await
-        .unwrap_err();
-    assert!(
-        unmet
-            .to_string()
-            .contains("maxmemory is 67108864, not 68157440"),
-        "{unmet}"
-    );
+    let asked_for_more = Unit { capacity_mb: 65, ..unit.clone() };
+    let unmet = local.start(&asked_for_more, Member::First).await.unwrap_err();
+    assert!(unmet.to_string().contains("maxmemory is 67108864, not 68157440"), "{unmet}");
     take_down(&local, &unit).await;
 }
 
@@ -166,10 +143,7 @@ async fn a_stranger_behind_the_admin_socket_sees_no_secret() {
         std::fs::remove_file(&path).unwrap();
         let stranger = tokio::net::UnixListener::bind(&path).unwrap();
         let start = local.start(&unit, Member::First).await.unwrap_err();
-        assert!(
-            start.to_string().contains("belongs to another process"),
-            "{binary}: {start}"
-        );
+        assert!(start.to_string().contains("belongs to another process"), "{binary}: {start}");
         let mut seen = Vec::new();
         let (mut caller, _) = stranger.accept().await.unwrap();
         caller.read_to_end(&mut seen).await.unwrap();

@@ -84,20 +84,14 @@ impl CouponWish {
         match self {
             Self::None => Ok(None),
             Self::Named(no) => {
-                let coupon = owned
-                    .find(|coupon| coupon.no == *no)
-                    .ok_or(CouponError::NotFound)?;
+                let coupon = owned.find(|coupon| coupon.no == *no).ok_or(CouponError::NotFound)?;
                 coupon.check(price, now).map(|()| Some(coupon))
             }
             Self::Best => Ok(owned
                 .filter(|coupon| coupon.check(price, now).is_ok())
                 .filter(|coupon| coupon.discount(price) > Money::ZERO)
                 .max_by_key(|coupon| {
-                    (
-                        coupon.discount(price),
-                        Reverse(coupon.expires),
-                        Reverse(&coupon.no),
-                    )
+                    (coupon.discount(price), Reverse(coupon.expires), Reverse(&coupon.no))
                 })),
         }
     }
@@ -189,13 +183,7 @@ mod tests {
         large.min_spend = Money::from_yuan(101).unwrap();
         let mut foreign = coupon("foreign", 5, 10);
         foreign.account = account("1000000000000002");
-        let coupons = [
-            used,
-            coupon("old", 5, 0),
-            large,
-            foreign,
-            coupon("good", 5, 1),
-        ];
+        let coupons = [used, coupon("old", 5, 0), large, foreign, coupon("good", 5, 1)];
         for (no, verdict) in [
             ("used", Err(CouponError::Used)),
             ("old", Err(CouponError::Expired)),
@@ -210,25 +198,12 @@ mod tests {
 
     #[test]
     fn the_best_takes_off_most_and_spares_what_lasts_longer() {
-        let coupons = [
-            coupon("a", 50, 9),
-            coupon("b", 80, 9),
-            coupon("c", 90, 5),
-            coupon("d", 99, -1),
-        ];
-        assert_eq!(
-            chosen(&CouponWish::Best, &coupons, 100),
-            Ok(Some("c".into()))
-        );
+        let coupons =
+            [coupon("a", 50, 9), coupon("b", 80, 9), coupon("c", 90, 5), coupon("d", 99, -1)];
+        assert_eq!(chosen(&CouponWish::Best, &coupons, 100), Ok(Some("c".into())));
         // All three would make it free: the one that expires first goes first.
-        assert_eq!(
-            chosen(&CouponWish::Best, &coupons, 40),
-            Ok(Some("c".into()))
-        );
-        assert_eq!(
-            chosen(&CouponWish::Best, &coupons[..2], 40),
-            Ok(Some("a".into()))
-        );
+        assert_eq!(chosen(&CouponWish::Best, &coupons, 40), Ok(Some("c".into())));
+        assert_eq!(chosen(&CouponWish::Best, &coupons[..2], 40), Ok(Some("a".into())));
         assert_eq!(chosen(&CouponWish::Best, &[], 40), Ok(None));
         assert_eq!(chosen(&CouponWish::Best, &coupons, 0), Ok(None));
     }

@@ -67,10 +67,7 @@ pub fn hourly_entries(
     metered_until: Timestamp,
     now: Timestamp,
 ) -> Vec<(Timestamp, Timestamp)> {
-    hours(opened, metered_until)
-        .take_while(|(_, to)| *to <= now)
-        .take(MAX_ENTRIES)
-        .collect()
+    hours(opened, metered_until).take_while(|(_, to)| *to <= now).take(MAX_ENTRIES).collect()
 }
 
 /// The hours to charge when the meter is closed at `closed`: those of [`hourly_entries`] and the
@@ -80,10 +77,7 @@ pub fn closing_entries(
     metered_until: Timestamp,
     closed: Timestamp,
 ) -> Vec<(Timestamp, Timestamp)> {
-    hours(opened, metered_until)
-        .take_while(|(from, _)| *from < closed)
-        .take(MAX_ENTRIES)
-        .collect()
+    hours(opened, metered_until).take_while(|(from, _)| *from < closed).take(MAX_ENTRIES).collect()
 }
 
 /// Hour after hour, beginning where metering stopped.
@@ -99,10 +93,7 @@ fn hours(
 /// The end of the hour, counted from the opening, in which `from` lies: a whole hour later for
 /// anything the meter itself wrote, and back in step after an entry that ended elsewhere.
 fn aligned_end(opened: Timestamp, from: Timestamp) -> Option<Timestamp> {
-    let into_hour = from
-        .duration_since(opened)
-        .as_nanos()
-        .checked_rem(HOUR.as_nanos())?;
+    let into_hour = from.duration_since(opened).as_nanos().checked_rem(HOUR.as_nanos())?;
     let into_hour = SignedDuration::from_nanos(i64::try_from(into_hour).ok()?);
     from.checked_add(HOUR.checked_sub(into_hour)?).ok()
 }
@@ -119,10 +110,7 @@ mod tests {
     }
 
     fn in_seconds(entries: &[(Timestamp, Timestamp)]) -> Vec<(i64, i64)> {
-        entries
-            .iter()
-            .map(|(from, to)| (from.as_second(), to.as_second()))
-            .collect()
+        entries.iter().map(|(from, to)| (from.as_second(), to.as_second())).collect()
     }
 
     #[rstest]
@@ -141,10 +129,7 @@ mod tests {
     ) {
         // The opening is not on a full hour of the clock.
         let shift = 1_234;
-        let shifted: Vec<_> = entries
-            .iter()
-            .map(|(a, b)| (a + shift, b + shift))
-            .collect();
+        let shifted: Vec<_> = entries.iter().map(|(a, b)| (a + shift, b + shift)).collect();
         let got = hourly_entries(at(shift), at(metered_until + shift), at(now + shift));
         assert_eq!(in_seconds(&got), shifted);
     }
@@ -161,10 +146,7 @@ mod tests {
         #[case] closed: i64,
         #[case] entries: &[(i64, i64)],
     ) {
-        assert_eq!(
-            in_seconds(&closing_entries(at(0), at(metered_until), at(closed))),
-            entries
-        );
+        assert_eq!(in_seconds(&closing_entries(at(0), at(metered_until), at(closed))), entries);
     }
 
     #[test]
@@ -177,10 +159,7 @@ mod tests {
 
     #[test]
     fn the_end_of_time_ends_the_meter() {
-        assert_eq!(
-            closing_entries(Timestamp::MAX, Timestamp::MAX, Timestamp::MAX),
-            []
-        );
+        assert_eq!(closing_entries(Timestamp::MAX, Timestamp::MAX, Timestamp::MAX), []);
     }
 
     proptest! {

@@ -89,14 +89,8 @@ mod tests {
 
     #[test]
     fn the_ends_of_time_are_no_trouble() {
-        assert_eq!(
-            prepaid_stage(Timestamp::MAX, Timestamp::MIN),
-            Stage::Running
-        );
-        assert_eq!(
-            prepaid_stage(Timestamp::MIN, Timestamp::MAX),
-            Stage::Release
-        );
+        assert_eq!(prepaid_stage(Timestamp::MAX, Timestamp::MIN), Stage::Running);
+        assert_eq!(prepaid_stage(Timestamp::MIN, Timestamp::MAX), Stage::Release);
         assert!(!renewal_due(Timestamp::MAX, Timestamp::MIN));
     }
 }

@@ -66,10 +66,7 @@ mod tests {
         #[case] discount: &str,
         #[case] enough: bool,
     ) {
-        let due = Due::Period {
-            amount: yuan(amount),
-            discount: yuan(discount),
-        };
+        let due = Due::Period { amount: yuan(amount), discount: yuan(discount) };
         assert_eq!(can_afford(yuan(balance), due), enough);
     }
 
@@ -78,14 +75,6 @@ mod tests {
     #[case("0.20", false)]
     #[case("-5", false)]
     fn a_meter_needs_one_hour(#[case] balance: &str, #[case] enough: bool) {
-        assert_eq!(
-            can_afford(
-                yuan(balance),
-                Due::Hourly {
-                    price: yuan("0.21")
-                }
-            ),
-            enough
-        );
+        assert_eq!(can_afford(yuan(balance), Due::Hourly { price: yuan("0.21") }), enough);
     }
 }

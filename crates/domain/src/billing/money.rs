@@ -83,11 +83,7 @@ impl std::fmt::Display for Money {
         let decimals = format!("{:06}", micros % MICROS_PER_YUAN.unsigned_abs());
         let (fen, rest) = decimals.split_at(2);
         let rest = rest.trim_end_matches('0');
-        write!(
-            f,
-            "{sign}{}.{fen}{rest}",
-            micros / MICROS_PER_YUAN.unsigned_abs()
-        )
+        write!(f, "{sign}{}.{fen}{rest}", micros / MICROS_PER_YUAN.unsigned_abs())
     }
 }
 
@@ -157,10 +153,7 @@ mod tests {
         let most = Money::from_micros(i64::MAX);
         assert_eq!(most.checked_add(Money::from_micros(1)), None);
         assert_eq!(most.checked_mul(2), None);
-        assert_eq!(
-            Money::from_micros(i64::MIN).checked_sub(Money::from_micros(1)),
-            None
-        );
+        assert_eq!(Money::from_micros(i64::MIN).checked_sub(Money::from_micros(1)), None);
         assert_eq!(Money::from_yuan(i64::MAX), None);
         assert_eq!(most.percent(200), most);
     }
@@ -175,10 +168,7 @@ mod tests {
         #[case] percent: u32,
         #[case] expected: i64,
     ) {
-        assert_eq!(
-            Money::from_micros(micros).percent(percent).micros(),
-            expected
-        );
+        assert_eq!(Money::from_micros(micros).percent(percent).micros(), expected);
     }
 
     proptest! {

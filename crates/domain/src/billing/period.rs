@@ -62,10 +62,7 @@ impl AutoRenewPeriod {
 
 /// Comparing texts, not numbers, leaves no second spelling (`+1`, `01`, `１`).
 fn listed(text: &str, list: &[u8]) -> Result<Months, InvalidPeriod> {
-    list.iter()
-        .find(|months| months.to_string() == text)
-        .map(|m| Months(*m))
-        .ok_or(InvalidPeriod)
+    list.iter().find(|months| months.to_string() == text).map(|m| Months(*m)).ok_or(InvalidPeriod)
 }
 
 /// When a period that starts at `start` ends: so many calendar months later in China, the day
@@ -91,11 +88,7 @@ fn aligned_end(start: Timestamp, months: Months) -> Result<Timestamp, jiff::Erro
 
 fn midnight_at_or_after(moment: DateTime) -> Result<DateTime, jiff::Error> {
     let midnight = moment.start_of_day();
-    if midnight == moment {
-        Ok(midnight)
-    } else {
-        midnight.tomorrow()
-    }
+    if midnight == moment { Ok(midnight) } else { midnight.tomorrow() }
 }
 
 #[cfg(test)]
@@ -112,9 +105,7 @@ mod tests {
     #[test]
     fn periods_are_the_listed_ones() {
         let accepted = |parse: fn(&str) -> Option<u8>| -> Vec<u8> {
-            (0..=255_u8)
-                .filter(|n| parse(&n.to_string()) == Some(*n))
-                .collect()
+            (0..=255_u8).filter(|n| parse(&n.to_string()) == Some(*n)).collect()
         };
         let period = |text: &str| Period::parse(text).ok().map(|p| p.months().get());
         let renewal = |text: &str| AutoRenewPeriod::parse(text).ok().map(|p| p.months().get());
@@ -164,10 +155,7 @@ mod tests {
         #[case] now: &str,
         #[case] end: &str,
     ) {
-        assert_eq!(
-            renewed_end(at("2019-01-18T16:00:00Z"), at(now), Months(1)),
-            at(end)
-        );
+        assert_eq!(renewed_end(at("2019-01-18T16:00:00Z"), at(now), Months(1)), at(end));
     }
 
     #[test]

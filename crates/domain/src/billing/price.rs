@@ -38,10 +38,7 @@ impl PriceBook {
 
     fn percent(&self, months: Months) -> u32 {
         let applies = |rate: &&PeriodRate| rate.from_months <= months.get();
-        self.periods
-            .iter()
-            .rfind(applies)
-            .map_or(100, |rate| rate.percent)
+        self.periods.iter().rfind(applies).map_or(100, |rate| rate.percent)
     }
 }
 
@@ -74,9 +71,7 @@ mod tests {
     use crate::ids::RegionId;
 
     fn region(id: &str) -> &'static Region {
-        Catalogue::builtin()
-            .region(&RegionId::parse(id).unwrap())
-            .unwrap()
+        Catalogue::builtin().region(&RegionId::parse(id).unwrap()).unwrap()
     }
 
     fn class(code: &str) -> &'static Class {
@@ -107,10 +102,7 @@ mod tests {
     #[case("36", "5443.20")]
     fn a_month_costs_720_hours(#[case] period: &str, #[case] price: &str) {
         let class = class("redis.master.small.default");
-        assert_eq!(
-            prepaid(class, region("cn-hangzhou"), months(period)).to_string(),
-            price
-        );
+        assert_eq!(prepaid(class, region("cn-hangzhou"), months(period)).to_string(), price);
     }
 
     #[test]
@@ -127,29 +119,19 @@ mod tests {
     fn the_price_book_is_in_order() {
         let book = PriceBook::builtin();
         assert!(book.periods.is_sorted_by_key(|rate| rate.from_months));
-        assert!(
-            book.periods
-                .iter()
-                .all(|rate| (1..=100).contains(&rate.percent))
-        );
+        assert!(book.periods.iter().all(|rate| (1..=100).contains(&rate.percent)));
         assert_eq!(currency(), "CNY");
     }
 
     #[test]
     fn the_longest_rate_that_applies_counts() {
-        let rate = |from_months, percent| PeriodRate {
-            from_months,
-            percent,
-        };
+        let rate = |from_months, percent| PeriodRate { from_months, percent };
         let book = PriceBook {
             currency: "CNY".into(),
             hours_per_month: 720,
             periods: vec![rate(1, 100), rate(12, 85), rate(24, 70)],
         };
         let percent = |text| book.percent(months(text));
-        assert_eq!(
-            [percent("9"), percent("12"), percent("24"), percent("36")],
-            [100, 85, 70, 70]
-        );
+        assert_eq!([percent("9"), percent("12"), percent("24"), percent("36")], [100, 85, 70, 70]);
     }
 }

@@ -45,16 +45,9 @@ impl Catalogue {
     fn read(regions: &str, classes: &str) -> Result<Self, serde_json::Error> {
         let regions: Vec<Region> = serde_json::from_str(regions)?;
         let classes: Vec<Class> = serde_json::from_str(classes)?;
-        let codes = classes
-            .iter()
-            .enumerate()
-            .map(|(at, class)| (class.code.clone(), at))
-            .collect();
-        Ok(Self {
-            regions,
-            classes,
-            codes,
-        })
+        let codes =
+            classes.iter().enumerate().map(|(at, class)| (class.code.clone(), at)).collect();
+        Ok(Self { regions, classes, codes })
     }
 
     /// Every region, in the order in which `DescribeRegions` lists them.
@@ -69,9 +62,7 @@ impl Catalogue {
 
     /// The zone of that id and the region it belongs to.
     pub fn zone(&self, id: &ZoneId) -> Option<(&Region, &Zone)> {
-        self.regions
-            .iter()
-            .find_map(|region| region.zone(id).map(|zone| (region, zone)))
+        self.regions.iter().find_map(|region| region.zone(id).map(|zone| (region, zone)))
     }
 
     /// Every class, including those that cannot be created here.

@@ -82,11 +82,7 @@ impl TryFrom<Line> for Region {
     type Error = String;
 
     fn try_from(line: Line) -> Result<Self, String> {
-        let zones = line
-            .zones
-            .iter()
-            .map(|id| zone(&line, id))
-            .collect::<Result<_, _>>()?;
+        let zones = line.zones.iter().map(|id| zone(&line, id)).collect::<Result<_, _>>()?;
         Ok(Self {
             zones,
             id: line.id,
@@ -107,11 +103,7 @@ fn zone(line: &Line, id: &ZoneId) -> Result<Zone, String> {
         .strip_prefix(line.id.as_str())
         .ok_or_else(|| format!("zone {id} is not of region {}", line.id))?
         .trim_start_matches('-');
-    let letter = if rest.len() == 1 {
-        rest.to_ascii_uppercase()
-    } else {
-        rest.to_owned()
-    };
+    let letter = if rest.len() == 1 { rest.to_ascii_uppercase() } else { rest.to_owned() };
     Ok(Zone {
         id: id.clone(),
         name: format!("{} 可用区 {letter}", line.name_zh),

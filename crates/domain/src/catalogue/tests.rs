@@ -27,34 +27,17 @@ fn codes_of_classes_and_regions_and_ids_of_zones_are_unique() {
     assert_eq!(codes.len(), c.classes().len());
     let regions: HashSet<_> = c.regions().iter().map(|region| &region.code).collect();
     assert_eq!(regions.len(), c.regions().len());
-    let zones: Vec<_> = c
-        .regions()
-        .iter()
-        .flat_map(|region| &region.zones)
-        .collect();
-    assert_eq!(
-        zones
-            .iter()
-            .map(|zone| &zone.id)
-            .collect::<HashSet<_>>()
-            .len(),
-        zones.len()
-    );
+    let zones: Vec<_> = c.regions().iter().flat_map(|region| &region.zones).collect();
+    assert_eq!(zones.iter().map(|zone| &zone.id).collect::<HashSet<_>>().len(), zones.len());
 }
 
 #[test]
 fn every_class_has_sane_figures() {
     for class in catalogue().classes() {
         let code = &class.code;
-        assert!(
-            class.capacity_mb >= 256 && class.bandwidth_mbps > 0,
-            "{code}"
-        );
+        assert!(class.capacity_mb >= 256 && class.bandwidth_mbps > 0, "{code}");
         assert!((10_000..=2_560_000).contains(&class.connections), "{code}");
-        assert!(
-            class.qps > 0 && class.shards > 0 && class.hourly_price > 0,
-            "{code}"
-        );
+        assert!(class.qps > 0 && class.shards > 0 && class.hourly_price > 0, "{code}");
         assert!(!class.versions.is_empty(), "{code}");
         assert_eq!(
             class.shards > 1,
@@ -72,17 +55,8 @@ fn only_standard_classes_run() {
         let standard = ["redis.master.", "redis.basic.", "memcache.master."]
             .iter()
             .any(|family| class.code.starts_with(family));
-        assert_eq!(
-            class.availability == Availability::Runs,
-            standard,
-            "{}",
-            class.code
-        );
-        assert!(
-            !standard || class.architecture == Architecture::Standard,
-            "{}",
-            class.code
-        );
+        assert_eq!(class.availability == Availability::Runs, standard, "{}", class.code);
+        assert!(!standard || class.architecture == Architecture::Standard, "{}", class.code);
     }
 }
 
@@ -92,38 +66,10 @@ fn only_standard_classes_run() {
 #[case("redis.master.micro.default", 256, 10, 10_000, 100_000, 1)]
 #[case("redis.master.large.special1x", 8_192, 48, 20_000, 100_000, 1)]
 #[case("redis.basic.4xlarge.default", 32_768, 32, 10_000, 100_000, 1)]
-#[case(
-    "redis.sharding.8xlarge.default",
-    524_288,
-    1_536,
-    320_000,
-    2_560_000,
-    32
-)]
-#[case(
-    "redis.logic.sharding.2g.2db.0rodb.4proxy.default",
-    4_096,
-    192,
-    20_000,
-    200_000,
-    2
-)]
-#[case(
-    "redis.logic.sharding.32g.4db.0rodb.8proxy.default",
-    131_072,
-    768,
-    80_000,
-    800_000,
-    4
-)]
-#[case(
-    "redis.logic.splitrw.small.1db.3rodb.4proxy.default",
-    1_024,
-    384,
-    40_000,
-    400_000,
-    1
-)]
+#[case("redis.sharding.8xlarge.default", 524_288, 1_536, 320_000, 2_560_000, 32)]
+#[case("redis.logic.sharding.2g.2db.0rodb.4proxy.default", 4_096, 192, 20_000, 200_000, 2)]
+#[case("redis.logic.sharding.32g.4db.0rodb.8proxy.default", 131_072, 768, 80_000, 800_000, 4)]
+#[case("redis.logic.splitrw.small.1db.3rodb.4proxy.default", 1_024, 384, 40_000, 400_000, 1)]
 #[case("redis.shard.xlarge.ce", 8_192, 40, 10_000, 100_000, 1)]
 #[case("memcache.sharding.mid.default", 32_768, 384, 480_000, 400_000, 4)]
 fn classes_have_the_documented_figures(
@@ -136,84 +82,35 @@ fn classes_have_the_documented_figures(
 ) {
     let class = catalogue().class(code).unwrap();
     assert_eq!(
-        (
-            class.capacity_mb,
-            class.bandwidth_mbps,
-            class.connections,
-            class.qps,
-            class.shards
-        ),
+        (class.capacity_mb, class.bandwidth_mbps, class.connections, class.qps, class.shards),
         (capacity_mb, bandwidth_mbps, connections, qps, shards)
     );
 }
 
 #[test]
 fn a_class_is_found_by_its_exact_code_only() {
-    for code in [
-        "",
-        "redis.master.small",
-        "REDIS.MASTER.SMALL.DEFAULT",
-        "redis.master.small.default ",
-    ] {
+    for code in
+        ["", "redis.master.small", "REDIS.MASTER.SMALL.DEFAULT", "redis.master.small.default "]
+    {
         assert!(catalogue().class(code).is_none(), "{code:?}");
     }
 }
 
 #[rstest]
-#[case(
-    256,
-    InstanceType::Redis,
-    NodeType::MasterSlave,
-    Some("redis.master.micro.default")
-)]
-#[case(
-    16_384,
-    InstanceType::Redis,
-    NodeType::MasterSlave,
-    Some("redis.master.2xlarge.default")
-)]
-#[case(
-    65_536,
-    InstanceType::Redis,
-    NodeType::MasterSlave,
-    Some("redis.master.8xlarge.default")
-)]
-#[case(
-    131_072,
-    InstanceType::Redis,
-    NodeType::MasterSlave,
-    Some("redis.sharding.2xlarge.default")
-)]
-#[case(
-    524_288,
-    InstanceType::Redis,
-    NodeType::MasterSlave,
-    Some("redis.sharding.8xlarge.default")
-)]
+#[case(256, InstanceType::Redis, NodeType::MasterSlave, Some("redis.master.micro.default"))]
+#[case(16_384, InstanceType::Redis, NodeType::MasterSlave, Some("redis.master.2xlarge.default"))]
+#[case(65_536, InstanceType::Redis, NodeType::MasterSlave, Some("redis.master.8xlarge.default"))]
+#[case(131_072, InstanceType::Redis, NodeType::MasterSlave, Some("redis.sharding.2xlarge.default"))]
+#[case(524_288, InstanceType::Redis, NodeType::MasterSlave, Some("redis.sharding.8xlarge.default"))]
 #[case(1_048_576, InstanceType::Redis, NodeType::MasterSlave, None)]
 #[case(24_576, InstanceType::Redis, NodeType::MasterSlave, None)]
 #[case(0, InstanceType::Redis, NodeType::MasterSlave, None)]
 #[case(-1, InstanceType::Redis, NodeType::MasterSlave, None)]
-#[case(
-    1_024,
-    InstanceType::Redis,
-    NodeType::StandAlone,
-    Some("redis.basic.small.default")
-)]
+#[case(1_024, InstanceType::Redis, NodeType::StandAlone, Some("redis.basic.small.default"))]
 #[case(256, InstanceType::Redis, NodeType::StandAlone, None)]
 #[case(65_536, InstanceType::Redis, NodeType::StandAlone, None)]
-#[case(
-    8_192,
-    InstanceType::Memcache,
-    NodeType::MasterSlave,
-    Some("memcache.master.large.default")
-)]
-#[case(
-    8_192,
-    InstanceType::Memcache,
-    NodeType::StandAlone,
-    Some("memcache.master.large.default")
-)]
+#[case(8_192, InstanceType::Memcache, NodeType::MasterSlave, Some("memcache.master.large.default"))]
+#[case(8_192, InstanceType::Memcache, NodeType::StandAlone, Some("memcache.master.large.default"))]
 #[case(
     16_384,
     InstanceType::Memcache,
@@ -244,13 +141,7 @@ fn no_capacity_is_ambiguous() {
 
 #[test]
 fn the_price_of_a_gigabyte_is_the_documented_one() {
-    assert_eq!(
-        catalogue()
-            .class("redis.master.small.default")
-            .unwrap()
-            .hourly_price,
-        210_000
-    );
+    assert_eq!(catalogue().class("redis.master.small.default").unwrap().hourly_price, 210_000);
 }
 
 #[test]
@@ -261,35 +152,18 @@ fn cloud_native_classes_need_engine_five() {
 
 #[test]
 fn the_example_of_the_page_can_be_served() {
-    let region = catalogue()
-        .region(&RegionId::parse("cn-hongkong").unwrap())
-        .unwrap();
-    assert!(
-        region.classic,
-        "the example names no network, so it asks for CLASSIC"
-    );
+    let region = catalogue().region(&RegionId::parse("cn-hongkong").unwrap()).unwrap();
+    assert!(region.classic, "the example names no network, so it asks for CLASSIC");
     assert_eq!(region.zones[0].id.as_str(), "cn-hongkong-b");
     assert_eq!(region.code, "j6c");
-    assert_eq!(
-        region.domain_label(),
-        None,
-        "the sample domain has no region part"
-    );
+    assert_eq!(region.domain_label(), None, "the sample domain has no region part");
     assert_eq!(region.price_percent, 115);
 }
 
 #[rstest]
 #[case("cn-hangzhou", "r-kvstore.aliyuncs.com", None)]
-#[case(
-    "cn-huhehaote",
-    "r-kvstore.cn-huhehaote.aliyuncs.com",
-    Some("cn-huhehaote")
-)]
-#[case(
-    "ap-southeast-1",
-    "r-kvstore.ap-southeast-1.aliyuncs.com",
-    Some("ap-southeast-1")
-)]
+#[case("cn-huhehaote", "r-kvstore.cn-huhehaote.aliyuncs.com", Some("cn-huhehaote"))]
+#[case("ap-southeast-1", "r-kvstore.ap-southeast-1.aliyuncs.com", Some("ap-southeast-1"))]
 fn regions_outside_the_central_group_carry_their_id_in_names(
     #[case] id: &str,
     #[case] endpoint: &str,
@@ -305,10 +179,7 @@ fn region_codes_are_three_lower_case_alphanumerics() {
     for region in catalogue().regions() {
         assert!(region.code.len() == 3, "{}", region.code);
         assert!(
-            region
-                .code
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()),
+            region.code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()),
             "{}",
             region.code
         );
@@ -321,11 +192,7 @@ fn region_codes_are_three_lower_case_alphanumerics() {
 fn zones_belong_to_the_region_whose_id_they_begin_with() {
     for region in catalogue().regions() {
         for zone in &region.zones {
-            assert!(
-                zone.id.as_str().starts_with(region.id.as_str()),
-                "{}",
-                zone.id
-            );
+            assert!(zone.id.as_str().starts_with(region.id.as_str()), "{}", zone.id);
             assert_eq!(catalogue().zone(&zone.id).unwrap().0.id, region.id);
         }
     }

@@ -17,11 +17,7 @@ impl InstanceName {
         let well_formed = (2..=128).contains(&text.chars().count())
             && (first.is_ascii_alphabetic() || is_chinese(first))
             && !text.chars().any(is_forbidden);
-        if well_formed {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(MalformedName)
-        }
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(MalformedName) }
     }
 
     /// The name as it was given.
@@ -39,10 +35,8 @@ fn is_chinese(c: char) -> bool {
 
 /// The page writes a closing typographic quote where others write `"`: all three are refused.
 fn is_forbidden(c: char) -> bool {
-    matches!(
-        c,
-        '@' | '/' | ':' | '=' | '"' | '“' | '”' | '<' | '>' | '{' | '[' | ']' | '}'
-    ) || c.is_whitespace()
+    matches!(c, '@' | '/' | ':' | '=' | '"' | '“' | '”' | '<' | '>' | '{' | '[' | ']' | '}')
+        || c.is_whitespace()
         || c.is_control()
 }
 

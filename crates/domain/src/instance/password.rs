@@ -19,10 +19,7 @@ pub fn parse(text: &str) -> Result<Secret, MalformedPassword> {
         |c| c.is_ascii_digit(),
         |c| SPECIALS.contains(c),
     ];
-    let used = kinds
-        .iter()
-        .filter(|is| text.chars().any(is))
-        .count();
+    let used = kinds.iter().filter(|is| text.chars().any(is)).count();
     let listed = text.chars().all(|c| kinds.iter().any(|is| is(c)));
     if (8..=32).contains(&text.chars().count()) && listed && used >= 3 {
         Ok(Secret::from(text))

@@ -48,12 +48,10 @@ impl Phase {
     #[must_use]
     pub fn failing(self, reason: impl Into<String>) -> Self {
         match self {
-            Self::Creating { .. } => Self::Creating {
-                trouble: Some(reason.into()),
-            },
-            Self::Normal | Self::Unavailable { .. } | Self::Inactive => Self::Unavailable {
-                reason: reason.into(),
-            },
+            Self::Creating { .. } => Self::Creating { trouble: Some(reason.into()) },
+            Self::Normal | Self::Unavailable { .. } | Self::Inactive => {
+                Self::Unavailable { reason: reason.into() }
+            }
         }
     }
 
@@ -89,10 +87,7 @@ pub struct Observed {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray,
 )]
-#[expect(
-    missing_docs,
-    reason = "the vendor's words, explained in its documentation"
-)]
+#[expect(missing_docs, reason = "the vendor's words, explained in its documentation")]
 pub enum Status {
     Creating,
     Normal,
@@ -137,9 +132,7 @@ mod tests {
     use super::*;
 
     fn unavailable() -> Phase {
-        Phase::Unavailable {
-            reason: "died".into(),
-        }
+        Phase::Unavailable { reason: "died".into() }
     }
 
     #[rstest]
@@ -162,12 +155,7 @@ mod tests {
     #[test]
     fn an_instance_that_never_answered_stays_creating() {
         let phase = Phase::Creating { trouble: None }.failing("no memory");
-        assert_eq!(
-            phase,
-            Phase::Creating {
-                trouble: Some("no memory".into())
-            }
-        );
+        assert_eq!(phase, Phase::Creating { trouble: Some("no memory".into()) });
         assert_eq!(phase.trouble(), Some("no memory"));
     }
 

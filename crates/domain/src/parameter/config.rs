@@ -43,9 +43,7 @@ fn setting(
     let at = table::place(name).ok_or_else(|| invalid(name))?;
     let parameter = &parameters()[at];
     if !parameter.exists_for(version) || parameter.scope == Scope::Proxy {
-        return Err(ParameterError::NotForVersion {
-            name: parameter.name.clone(),
-        });
+        return Err(ParameterError::NotForVersion { name: parameter.name.clone() });
     }
     let Member::Scalar(given) = given else {
         return Err(invalid(name));
@@ -69,11 +67,7 @@ fn agree_on_alias(settings: &BTreeMap<usize, Value>) -> Result<(), ParameterErro
 
 /// Names a refused key without echoing what could break a line.
 fn invalid(name: &str) -> ParameterError {
-    let name = name
-        .chars()
-        .filter(|c| c.is_ascii_graphic() || *c == ' ')
-        .take(64)
-        .collect();
+    let name = name.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(64).collect();
     ParameterError::Invalid { name }
 }
 

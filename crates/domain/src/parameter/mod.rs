@@ -87,14 +87,8 @@ impl Parameters {
             InstanceType::Redis => table::SHOWN,
             InstanceType::Memcache => 0,
         };
-        let values = (0..shown)
-            .map(|at| (at, parameters()[at].default.clone()))
-            .collect();
-        Self {
-            instance_type,
-            version,
-            values,
-        }
+        let values = (0..shown).map(|at| (at, parameters()[at].default.clone())).collect();
+        Self { instance_type, version, values }
     }
 
     /// Reads a `Config` over the defaults.
@@ -115,9 +109,7 @@ impl Parameters {
             }
             if table::has_alias(at) {
                 // An alias that was set before must not go on showing the old policy.
-                self.values
-                    .entry(table::ALIAS)
-                    .and_modify(|shown| *shown = value.clone());
+                self.values.entry(table::ALIAS).and_modify(|shown| *shown = value.clone());
             }
             self.values.insert(at, value);
         }
@@ -142,8 +134,7 @@ impl Parameters {
 
     /// What `appendonly` was set to, if it was; without it the node type decides.
     pub fn appendonly(&self) -> Option<bool> {
-        self.get("appendonly")
-            .map(|value| *value == Value::Word("yes".into()))
+        self.get("appendonly").map(|value| *value == Value::Word("yes".into()))
     }
 
     /// Commands that the owner took away from the instance's account, lower case.
@@ -158,12 +149,7 @@ impl Parameters {
 
     /// A text from which [`Self::from_stored`] makes the same parameters again.
     pub fn to_stored(&self) -> String {
-        format!(
-            "{} {} {}",
-            self.instance_type,
-            self.version,
-            self.to_config_json()
-        )
+        format!("{} {} {}", self.instance_type, self.version, self.to_config_json())
     }
 
     /// Reads what [`Self::to_stored`] wrote, with the checks of a `Config`.

@@ -111,9 +111,7 @@ impl Parameter {
     pub fn accept(&self, given: &Value, version: EngineVersion) -> Result<Value, ParameterError> {
         self.kind
             .accept(given, version)
-            .ok_or_else(|| ParameterError::Invalid {
-                name: self.name.clone(),
-            })
+            .ok_or_else(|| ParameterError::Invalid { name: self.name.clone() })
     }
 }
 
@@ -125,9 +123,9 @@ impl Kind {
             (Self::Integer { min, max }, Value::Int(number)) => {
                 (min..=max).contains(&number).then_some(Value::Int(*number))
             }
-            (Self::Integer { min, max }, Value::Word(text)) => decimal(text)
-                .filter(|number| (min..=max).contains(&number))
-                .map(Value::Int),
+            (Self::Integer { min, max }, Value::Word(text)) => {
+                decimal(text).filter(|number| (min..=max).contains(&number)).map(Value::Int)
+            }
             (_, Value::Int(_)) => None,
             (Self::Word { words, since_4_0 }, Value::Word(text)) => words
                 .iter()
@@ -143,9 +141,7 @@ impl Kind {
 
 /// A number in its one canonical spelling: no sign but `-`, no leading zeros, no spaces.
 fn decimal(text: &str) -> Option<i64> {
-    text.parse::<i64>()
-        .ok()
-        .filter(|number| number.to_string() == text)
+    text.parse::<i64>().ok().filter(|number| number.to_string() == text)
 }
 
 fn flags(letters: &str, text: &str) -> Option<Value> {
@@ -178,10 +174,7 @@ fn limits(text: &str) -> Option<Value> {
     let mut numbers = text.splitn(4, ' ').map(decimal);
     let mut next = |max| numbers.next()?.filter(|number| (0..=max).contains(number));
     let (hard, soft, seconds) = (next(MAX_BYTES)?, next(MAX_BYTES)?, next(MAX_SECONDS)?);
-    numbers
-        .next()
-        .is_none()
-        .then(|| Value::Word(format!("{hard} {soft} {seconds}")))
+    numbers.next().is_none().then(|| Value::Word(format!("{hard} {soft} {seconds}")))
 }
 
 /// The table, in the order of the data file.
@@ -195,9 +188,7 @@ pub fn parameters() -> &'static [Parameter] {
 
 /// Where the parameter of that name stands.
 pub(super) fn place(name: &str) -> Option<usize> {
-    parameters()
-        .iter()
-        .position(|parameter| parameter.name == name)
+    parameters().iter().position(|parameter| parameter.name == name)
 }
 
 /// The place whose value is set along with `at`.

@@ -18,10 +18,7 @@ fn invalid(name: &str) -> ParameterError {
 }
 
 fn directive<'a>(directives: &'a [Directive], name: &str) -> Option<&'a str> {
-    directives
-        .iter()
-        .find(|d| d.name == name)
-        .map(|d| d.value.as_str())
+    directives.iter().find(|d| d.name == name).map(|d| d.value.as_str())
 }
 
 #[test]
@@ -31,16 +28,11 @@ fn every_line_of_the_table_is_consistent() {
     for p in parameters() {
         let name = &p.name;
         assert!(
-            name.bytes()
-                .all(|b| (b.is_ascii_graphic() || b == b' ') && b != b'"' && b != b'\\')
+            name.bytes().all(|b| (b.is_ascii_graphic() || b == b' ') && b != b'"' && b != b'\\')
         );
         assert!(p.until.is_none_or(|until| until >= p.since), "{name}");
         assert_eq!(p.directive.is_some(), p.scope == Scope::Engine, "{name}");
-        assert_eq!(
-            p.accept(&p.default, p.since),
-            Ok(p.default.clone()),
-            "{name}: default"
-        );
+        assert_eq!(p.accept(&p.default, p.since), Ok(p.default.clone()), "{name}: default");
     }
     assert_eq!(parameters()[table::ALIAS].name, "maxmemory-policy");
     assert_eq!(parameters()[0].name, "EvictionPolicy");
@@ -48,10 +40,7 @@ fn every_line_of_the_table_is_consistent() {
 
 #[test]
 fn every_parameter_accepts_its_default_and_its_bounds_and_nothing_beyond() {
-    for p in parameters()
-        .iter()
-        .filter(|p| p.modifiable && p.scope != Scope::Proxy)
-    {
+    for p in parameters().iter().filter(|p| p.modifiable && p.scope != Scope::Proxy) {
         let version = p.since;
         let accepts = |value: &str| redis(&format!(r#"{{"{}":{value}}}"#, p.name), version);
         assert!(accepts(&shown(&p.default)).is_ok(), "{}", p.name);
@@ -60,11 +49,7 @@ fn every_parameter_accepts_its_default_and_its_bounds_and_nothing_beyond() {
                 for bound in [min.to_string(), max.to_string(), format!("\"{max}\"")] {
                     assert!(accepts(&bound).is_ok(), "{} = {bound}", p.name);
                 }
-                vec![
-                    (min - 1).to_string(),
-                    (max + 1).to_string(),
-                    format!("\"{}\"", max + 1),
-                ]
+                vec![(min - 1).to_string(), (max + 1).to_string(), format!("\"{}\"", max + 1)]
             }
             Kind::Limits => vec!["\"-1 0 0\"".into(), "\"0 0 1000000000\"".into()],
             _ => vec!["\"?\"".into(), "0".into()],
@@ -94,36 +79,20 @@ fn memcache_has_no_parameters() {
 fn numbers_may_come_as_strings_and_are_shown_as_numbers() {
     let set = redis(r#"{"hash-max-ziplist-entries":"1024","timeout":"5"}"#, V4_0).unwrap();
     assert_eq!(set.get("hash-max-ziplist-entries"), Some(&Value::Int(1024)));
-    assert!(
-        set.to_config_json()
-            .ends_with(r#""hash-max-ziplist-value":64,"timeout":5}"#)
-    );
+    assert!(set.to_config_json().ends_with(r#""hash-max-ziplist-value":64,"timeout":5}"#));
 }
 
 #[test]
 fn both_names_of_the_policy_are_one_parameter() {
     let set = redis(r#"{"maxmemory-policy":"allkeys-lru"}"#, V2_8).unwrap();
-    assert_eq!(
-        set.get("EvictionPolicy"),
-        Some(&Value::Word("allkeys-lru".into()))
-    );
+    assert_eq!(set.get("EvictionPolicy"), Some(&Value::Word("allkeys-lru".into())));
     let later = set.merged(r#"{"EvictionPolicy":"noeviction"}"#).unwrap();
-    assert_eq!(
-        later.get("maxmemory-policy"),
-        Some(&Value::Word("noeviction".into()))
-    );
+    assert_eq!(later.get("maxmemory-policy"), Some(&Value::Word("noeviction".into())));
     assert!(
-        redis(
-            r#"{"EvictionPolicy":"noeviction","maxmemory-policy":"noeviction"}"#,
-            V2_8
-        )
-        .is_ok()
+        redis(r#"{"EvictionPolicy":"noeviction","maxmemory-policy":"noeviction"}"#, V2_8).is_ok()
     );
     assert_eq!(
-        redis(
-            r#"{"EvictionPolicy":"noeviction","maxmemory-policy":"allkeys-lru"}"#,
-            V2_8
-        ),
+        redis(r#"{"EvictionPolicy":"noeviction","maxmemory-policy":"allkeys-lru"}"#, V2_8),
         Err(invalid("maxmemory-policy"))
     );
 }
@@ -140,19 +109,11 @@ fn merging_changes_only_the_named_keys() {
 #[case(r#"{"list-max-ziplist-size":-2}"#, V2_8, Some("list-max-ziplist-size"))]
 #[case(r#"{"list-max-ziplist-size":-2}"#, V4_0, None)]
 #[case(r#"{"list-max-ziplist-entries":512}"#, V2_8, None)]
-#[case(
-    r#"{"list-max-ziplist-entries":512}"#,
-    V4_0,
-    Some("list-max-ziplist-entries")
-)]
+#[case(r#"{"list-max-ziplist-entries":512}"#, V4_0, Some("list-max-ziplist-entries"))]
 #[case(r#"{"dynamic-hz":"yes"}"#, V4_0, Some("dynamic-hz"))]
 #[case(r#"{"dynamic-hz":"yes"}"#, V5_0, None)]
 #[case(r#"{"timeout":1}"#, V2_8, Some("timeout"))]
-#[case(
-    r##"{"#no_loose_ssl-enabled":"no"}"##,
-    V5_0,
-    Some("#no_loose_ssl-enabled")
-)]
+#[case(r##"{"#no_loose_ssl-enabled":"no"}"##, V5_0, Some("#no_loose_ssl-enabled"))]
 #[case(r#"{"script_check_enable":1}"#, V5_0, Some("script_check_enable"))]
 fn keys_belong_to_versions(
     #[case] text: &str,
@@ -170,10 +131,7 @@ fn keys_belong_to_versions(
 #[case(r#"{"appendfsync":"everysec"}"#, "appendfsync")]
 #[case(r#"{"requirepass":"x"}"#, "requirepass")]
 #[case("{\"a\\nb\\u0000\":1}", "ab")]
-#[case(
-    r#"{"EvictionPolicy":"volatile-lru\nrequirepass x"}"#,
-    "EvictionPolicy"
-)]
+#[case(r#"{"EvictionPolicy":"volatile-lru\nrequirepass x"}"#, "EvictionPolicy")]
 #[case(r#"{"EvictionPolicy":"volatile-lru\u0000"}"#, "EvictionPolicy")]
 #[case(r#"{"EvictionPolicy":"volatile-lfu"}"#, "EvictionPolicy")]
 #[case(r#"{"EvictionPolicy":"volatile‐lru"}"#, "EvictionPolicy")]
@@ -184,54 +142,24 @@ fn keys_belong_to_versions(
 #[case(r#"{"slowlog-max-len":1e3}"#, "slowlog-max-len")]
 #[case(r#"{"slowlog-max-len":true}"#, "slowlog-max-len")]
 #[case(r#"{"slowlog-max-len":18446744073709551615}"#, "slowlog-max-len")]
-#[case(
-    r#"{"slowlog-max-len":999999999999999999999999999999}"#,
-    "slowlog-max-len"
-)]
+#[case(r#"{"slowlog-max-len":999999999999999999999999999999}"#, "slowlog-max-len")]
 #[case(r#"{"slowlog-max-len":" 100"}"#, "slowlog-max-len")]
 #[case(r#"{"slowlog-max-len":"+100"}"#, "slowlog-max-len")]
 #[case(r#"{"slowlog-max-len":"0100"}"#, "slowlog-max-len")]
 #[case(r#"{"slowlog-max-len":"１００"}"#, "slowlog-max-len")]
 #[case(r#"{"slowlog-max-len":200,"slowlog-max-len":200}"#, "slowlog-max-len")]
-#[case(
-    r#"{"slowlog-max-len":200,"slowlog\u002dmax-len":201}"#,
-    "slowlog-max-len"
-)]
+#[case(r#"{"slowlog-max-len":200,"slowlog\u002dmax-len":201}"#, "slowlog-max-len")]
 #[case(r#"{"notify-keyspace-events":"KK"}"#, "notify-keyspace-events")]
 #[case(r#"{"notify-keyspace-events":"K\""}"#, "notify-keyspace-events")]
-#[case(
-    r##"{"#no_loose_disabled-commands":"keys,shutdown"}"##,
-    "#no_loose_disabled-commands"
-)]
-#[case(
-    r##"{"#no_loose_disabled-commands":"keys,keys"}"##,
-    "#no_loose_disabled-commands"
-)]
-#[case(
-    r##"{"#no_loose_disabled-commands":"KEYS"}"##,
-    "#no_loose_disabled-commands"
-)]
-#[case(
-    r##"{"#no_loose_disabled-commands":"keys,"}"##,
-    "#no_loose_disabled-commands"
-)]
+#[case(r##"{"#no_loose_disabled-commands":"keys,shutdown"}"##, "#no_loose_disabled-commands")]
+#[case(r##"{"#no_loose_disabled-commands":"keys,keys"}"##, "#no_loose_disabled-commands")]
+#[case(r##"{"#no_loose_disabled-commands":"KEYS"}"##, "#no_loose_disabled-commands")]
+#[case(r##"{"#no_loose_disabled-commands":"keys,"}"##, "#no_loose_disabled-commands")]
 #[case(r##"{"#no_loose_ssl-enabled":"yes"}"##, "#no_loose_ssl-enabled")]
-#[case(
-    r#"{"client-output-buffer-limit pubsub":"1 2"}"#,
-    "client-output-buffer-limit pubsub"
-)]
-#[case(
-    r#"{"client-output-buffer-limit pubsub":"1 2 3 4"}"#,
-    "client-output-buffer-limit pubsub"
-)]
-#[case(
-    r#"{"client-output-buffer-limit pubsub":"1mb 2 3"}"#,
-    "client-output-buffer-limit pubsub"
-)]
-#[case(
-    r#"{"client-output-buffer-limit pubsub":"1  2 3"}"#,
-    "client-output-buffer-limit pubsub"
-)]
+#[case(r#"{"client-output-buffer-limit pubsub":"1 2"}"#, "client-output-buffer-limit pubsub")]
+#[case(r#"{"client-output-buffer-limit pubsub":"1 2 3 4"}"#, "client-output-buffer-limit pubsub")]
+#[case(r#"{"client-output-buffer-limit pubsub":"1mb 2 3"}"#, "client-output-buffer-limit pubsub")]
+#[case(r#"{"client-output-buffer-limit pubsub":"1  2 3"}"#, "client-output-buffer-limit pubsub")]
 fn refuses_what_is_not_in_the_lists(#[case] text: &str, #[case] name: &str) {
     assert_eq!(redis(text, V2_8), Err(invalid(name)));
 }
@@ -255,11 +183,7 @@ fn refuses_what_is_not_a_json_object(#[case] text: &str) {
 #[test]
 fn depth_and_size_are_bounded() {
     for depth in [200, 7_000, 100_000] {
-        let text = format!(
-            r#"{{"timeout":{}{}}}"#,
-            "[".repeat(depth),
-            "]".repeat(depth)
-        );
+        let text = format!(r#"{{"timeout":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
         assert!(redis(&text, V4_0).is_err());
         let text = format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
         assert!(redis(&text, V4_0).is_err());
@@ -321,14 +245,8 @@ fn settings_override_defaults_and_each_directive_comes_once() {
     )
     .unwrap();
     let directives = set.directives((7, 2));
-    assert_eq!(
-        directive(&directives, "maxmemory-policy"),
-        Some("allkeys-lfu")
-    );
-    assert_eq!(
-        directive(&directives, "notify-keyspace-events"),
-        Some("KEx")
-    );
+    assert_eq!(directive(&directives, "maxmemory-policy"), Some("allkeys-lfu"));
+    assert_eq!(directive(&directives, "notify-keyspace-events"), Some("KEx"));
     assert_eq!(directive(&directives, "slowlog-max-len"), Some("200"));
     let names: std::collections::HashSet<_> = directives.iter().map(|d| d.name).collect();
     assert_eq!(names.len(), directives.len());
@@ -337,10 +255,7 @@ fn settings_override_defaults_and_each_directive_comes_once() {
 
 #[test]
 fn control_reads_persistence_and_disabled_commands() {
-    let set = redis(
-        r##"{"appendonly":"no","#no_loose_disabled-commands":"keys,flushall"}"##,
-        V2_8,
-    );
+    let set = redis(r##"{"appendonly":"no","#no_loose_disabled-commands":"keys,flushall"}"##, V2_8);
     let set = set.unwrap();
     assert_eq!(set.appendonly(), Some(false));
     assert_eq!(set.disabled_commands(), ["flushall", "keys"]);
@@ -363,23 +278,12 @@ fn stored_text_is_checked_like_any_other(#[case] text: &str) {
 fn config() -> impl Strategy<Value = String> {
     let names: Vec<String> = parameters().iter().map(|p| p.name.clone()).collect();
     let name = prop_oneof![9 => prop::sample::select(names), 1 => ".{0,20}"];
-    let known = parameters()
-        .iter()
-        .map(|p| p.default.to_string())
-        .collect::<Vec<_>>();
+    let known = parameters().iter().map(|p| p.default.to_string()).collect::<Vec<_>>();
     let value = prop_oneof![
         any::<i64>().prop_map(serde_json::Value::from),
         (0_i64..1000).prop_map(serde_json::Value::from),
-        prop::sample::select(vec![
-            "yes",
-            "no",
-            "noeviction",
-            "keys,eval",
-            "1 2 3",
-            "KEA",
-            ""
-        ])
-        .prop_map(serde_json::Value::from),
+        prop::sample::select(vec!["yes", "no", "noeviction", "keys,eval", "1 2 3", "KEA", ""])
+            .prop_map(serde_json::Value::from),
         prop::sample::select(known).prop_map(serde_json::Value::from),
         ".{0,20}".prop_map(serde_json::Value::from),
         any::<f64>().prop_map(serde_json::Value::from),

@@ -20,15 +20,7 @@ impl Bare {
         let mut command = Command::new("redis-server");
         command
             .args(["--port", "6379", "--bind", &address.ip().to_string()])
-            .args([
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--daemonize",
-                "no",
-                "--dir",
-            ])
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"])
             .arg(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null());

@@ -1,9 +1,6 @@
 //! A client that signs as current SDKs do (V3) and keeps its connection.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a client signs with the real time"
-)]
+#![expect(clippy::disallowed_methods, reason = "a client signs with the real time")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
@@ -34,10 +31,7 @@ pub(crate) struct Signing {
 impl Signing {
     /// For the endpoint at `address`.
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self {
-            signer: Signer::new(KEY_ID, KEY_SECRET),
-            host: address.to_string(),
-        }
+        Self { signer: Signer::new(KEY_ID, KEY_SECRET), host: address.to_string() }
     }
 
     /// The bytes of a call, with a nonce and a time of its own.
@@ -45,9 +39,7 @@ impl Signing {
         let now = Timestamp::now();
         let count = NONCES.fetch_add(1, Ordering::Relaxed);
         let nonce = format!("{:x}-{count:x}", now.as_nanosecond());
-        let pairs = params
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()));
+        let pairs = params.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         http::bytes(&self.signer.sign_v3(&Outgoing {
             action,
             version: "2015-01-01",
@@ -73,10 +65,7 @@ impl Client {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            signing: Signing::new(address),
-            stream,
-        })
+        Ok(Self { signing: Signing::new(address), stream })
     }
 
     /// Calls; anything but success is an error.
@@ -95,11 +84,7 @@ impl Client {
             {
                 let body = &received[head.body..head.end];
                 if head.status != 200 {
-                    bail!(
-                        "{action}: {} {}",
-                        head.status,
-                        String::from_utf8_lossy(body)
-                    );
+                    bail!("{action}: {} {}", head.status, String::from_utf8_lossy(body));
                 }
                 return Ok(serde_json::from_slice(body)?);
             }
@@ -109,12 +94,7 @@ impl Client {
 
 /// Where a created instance answers.
 pub(crate) fn endpoint(created: &Value) -> anyhow::Result<SocketAddrV4> {
-    let ip = created["PrivateIpAddr"]
-        .as_str()
-        .context("no PrivateIpAddr")?
-        .parse()?;
-    let port = created["Port"]
-        .as_u64()
-        .and_then(|port| u16::try_from(port).ok());
+    let ip = created["PrivateIpAddr"].as_str().context("no PrivateIpAddr")?.parse()?;
+    let port = created["Port"].as_u64().and_then(|port| u16::try_from(port).ok());
     Ok(SocketAddrV4::new(ip, port.context("no Port")?))
 }

@@ -29,15 +29,9 @@ pub(crate) fn measure(ground: &Ground, table: &mut Table) -> anyhow::Result<()> 
     let counted = |times: &[Duration]| Sample::of_ms(&times[WARM_UP..]);
     let floor = counted(&bare);
     let ours = |name, times: &[Duration]| {
-        Row::new(name, "ms", counted(times))
-            .over(&floor)
-            .target(Target::RatioAtMost(2.0))
+        Row::new(name, "ms", counted(times)).over(&floor).target(Target::RatioAtMost(2.0))
     };
-    table.add(Row::new(
-        "(a) bare redis-server to PONG",
-        "ms",
-        floor.clone(),
-    ));
+    table.add(Row::new("(a) bare redis-server to PONG", "ms", floor.clone()));
     table.add(ours("(b) CreateInstance to PONG, standalone", &alone));
     table.add(ours("(b) CreateInstance to PONG, pair", &pair));
     Ok(())

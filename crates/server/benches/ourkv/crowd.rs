@@ -44,12 +44,8 @@ pub(crate) fn measure(ground: &Ground, table: &mut Table) -> anyhow::Result<()> 
     let mut server = Server::new(ground.dir().join("crowd"), &ground.ours)?;
     let mut admin = server.start()?;
     std::thread::sleep(SETTLED);
-    let mut memory = Memory {
-        empty: vec![pss(server.pid()?)?],
-        full: vec![],
-        bare: vec![],
-        instance: vec![],
-    };
+    let mut memory =
+        Memory { empty: vec![pss(server.pid()?)?], full: vec![], bare: vec![], instance: vec![] };
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let last = round + 1 == ROUNDS;
@@ -81,27 +77,18 @@ fn crowd<T: Send>(make: impl Fn(usize) -> anyhow::Result<T> + Sync) -> anyhow::R
     let began = Instant::now();
     let made = std::thread::scope(|scope| {
         let worker = || {
-            let next = || {
-                waiting
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .pop_front()
-            };
+            let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let timed = |index| {
                 let began = Instant::now();
                 Ok((make(index)?, began.elapsed()))
             };
-            std::iter::from_fn(next)
-                .map(timed)
-                .collect::<anyhow::Result<Vec<_>>>()
+            std::iter::from_fn(next).map(timed).collect::<anyhow::Result<Vec<_>>>()
         };
         let workers: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(worker)).collect();
         workers
             .into_iter()
             .map(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| Err(anyhow::anyhow!("a client panicked")))
+                worker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a client panicked")))
             })
             .collect::<anyhow::Result<Vec<_>>>()
     });
@@ -120,9 +107,7 @@ fn create_crowd(ground: &Ground, server: &Server<'_>) -> anyhow::Result<Round<Cr
         let mut client = kept.map_or_else(|| Client::connect(address), Ok)?;
         let created = create(&mut client, STANDALONE)?;
         pong::wait(created.address, Some(&created.login))?;
-        idle.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(client);
+        idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
         Ok(created)
     })
 }
@@ -145,11 +130,7 @@ fn report_speed(
     let each = |rounds: &[(Duration, Vec<Duration>)]| {
         Sample::of_ms(rounds.iter().flat_map(|(_, each)| each))
     };
-    table.add(Row::new(
-        "(c) bare servers, 8 at a time",
-        "per s",
-        rate(floor),
-    ));
+    table.add(Row::new("(c) bare servers, 8 at a time", "per s", rate(floor)));
     table.add(
         Row::new("(c) instances created by 8 clients", "per s", rate(ours))
             .over(&rate(floor))
@@ -184,11 +165,7 @@ impl Memory {
         table.add(control("(e) control plane, no instances", &self.empty));
         table.add(control("(e) control plane, 200 instances", &self.full));
         let bare = sample(&self.bare);
-        table.add(Row::new(
-            "(e) each of 200 bare servers",
-            "MiB",
-            bare.clone(),
-        ));
+        table.add(Row::new("(e) each of 200 bare servers", "MiB", bare.clone()));
         table.add(Row::new("(e) each of 200 instances", "MiB", sample(&self.instance)).over(&bare));
     }
 }

@@ -43,9 +43,7 @@ pub(crate) fn run(dir: &Path, listen: &str) -> anyhow::Result<()> {
         .with_env_filter(EnvFilter::new(&config.log.level))
         .with_writer(std::io::stderr)
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(&config, &environment))
 }
 
@@ -87,34 +85,22 @@ impl FakeServer {
             .stderr(log_file(dir)?);
         let mut process = Process::spawn(&mut command)?;
         let address: SocketAddr = listen.parse()?;
-        until(
-            "the server in memory answers",
-            TIGHT,
-            || match Client::connect(address) {
-                Ok(mut client) => client.call("DescribeRegions", &[]).map(Some),
-                Err(_) => match process.ended()? {
-                    None => Ok(None),
-                    Some(status) => {
-                        bail!("{status}: {}", std::fs::read_to_string(dir.join("log"))?)
-                    }
-                },
+        until("the server in memory answers", TIGHT, || match Client::connect(address) {
+            Ok(mut client) => client.call("DescribeRegions", &[]).map(Some),
+            Err(_) => match process.ended()? {
+                None => Ok(None),
+                Some(status) => {
+                    bail!("{status}: {}", std::fs::read_to_string(dir.join("log"))?)
+                }
             },
-        )?;
+        })?;
         lift_quota(&data).context("lifting the quota")?;
-        Ok(Self {
-            address,
-            _process: process,
-        })
+        Ok(Self { address, _process: process })
     }
 }
 
 fn lift_quota(data: &Path) -> anyhow::Result<()> {
-    let quotas = [
-        "--postpaid-quota",
-        "1000000",
-        "--postpaid-quota-per-region",
-        "1000000",
-    ];
+    let quotas = ["--postpaid-quota", "1000000", "--postpaid-quota-per-region", "1000000"];
     let output = Command::new(OURKV)
         .args(["account", "set"])
         .args(quotas)

@@ -62,16 +62,12 @@ pub(crate) struct Ground {
 impl Ground {
     /// Makes the directory, beside what cargo builds, and claims the blocks.
     pub(crate) fn claim() -> anyhow::Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("bench")
-            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let dir =
+            tempfile::Builder::new().prefix("bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let mut blocks = (240..=254).rev().filter_map(|second| {
             let claim =
                 TcpListener::bind((Ipv4Addr::new(127, second, 255, 254), REDIS_PORT)).ok()?;
-            Some(Block {
-                second,
-                _claim: claim,
-            })
+            Some(Block { second, _claim: claim })
         });
         let none_free = "no two blocks of 127.240.0.0 - 127.254.0.0 are free at port 6379";
         let floor = blocks.next().context(none_free)?;
@@ -88,15 +84,12 @@ impl Ground {
 /// Makes SIGINT and SIGTERM end the run in order, so that what it started is ended with it.
 pub(crate) fn watch_signals() -> anyhow::Result<()> {
     BEGAN.get_or_init(Instant::now);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::spawn(move || {
         runtime.block_on(async {
-            let (Ok(mut interrupt), Ok(mut terminate)) = (
-                signal(SignalKind::interrupt()),
-                signal(SignalKind::terminate()),
-            ) else {
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
                 return;
             };
             tokio::select! {
@@ -114,10 +107,7 @@ pub(crate) fn checkpoint() -> anyhow::Result<()> {
     if INTERRUPTED.load(Ordering::Relaxed) {
         bail!("interrupted");
     }
-    if BEGAN
-        .get()
-        .is_some_and(|began| began.elapsed() > LONGEST_RUN)
-    {
+    if BEGAN.get().is_some_and(|began| began.elapsed() > LONGEST_RUN) {
         bail!("the run takes longer than {} s", LONGEST_RUN.as_secs());
     }
     Ok(())

@@ -40,21 +40,11 @@ pub(crate) fn head(received: &[u8]) -> anyhow::Result<Option<Head>> {
     };
     let text = std::str::from_utf8(&received[..length])?;
     let mut lines = text.split("\r\n");
-    let status = lines
-        .next()
-        .and_then(|line| line.split(' ').nth(1))
-        .context("no status")?;
-    let content = lines
-        .filter_map(|line| line.split_once(':'))
-        .find_map(|(name, value)| {
-            name.eq_ignore_ascii_case("content-length")
-                .then(|| value.trim())
-        });
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status")?;
+    let content = lines.filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim())
+    });
     let content: usize = content.context("an answer without a length")?.parse()?;
     let body = length + 4;
-    Ok(Some(Head {
-        status: status.parse()?,
-        body,
-        end: body + content,
-    }))
+    Ok(Some(Head { status: status.parse()?, body, end: body + content }))
 }

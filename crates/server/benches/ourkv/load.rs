@@ -36,9 +36,7 @@ pub(crate) fn run(
     make: &Make,
 ) -> anyhow::Result<Done> {
     checkpoint()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let all = all(address, connections, requests, make);
     let timed = async { tokio::time::timeout(PATIENCE, all).await };
     runtime.block_on(timed).context("requests took too long")?
@@ -66,10 +64,7 @@ async fn all(
     while let Some(task) = tasks.join_next().await {
         each.extend(task??);
     }
-    Ok(Done {
-        each,
-        all: began.elapsed(),
-    })
+    Ok(Done { each, all: began.elapsed() })
 }
 
 async fn one(
@@ -81,9 +76,7 @@ async fn one(
     let mut received = Vec::with_capacity(64 << 10);
     let mut request = make();
     while left
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            left.checked_sub(1)
-        })
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
         .is_ok()
     {
         let began = Instant::now();
@@ -111,11 +104,7 @@ async fn answer(stream: &mut TcpStream, received: &mut Vec<u8>) -> anyhow::Resul
         }
     }
     if head.status != 200 {
-        bail!(
-            "{} {}",
-            head.status,
-            String::from_utf8_lossy(&received[head.body..head.end])
-        );
+        bail!("{} {}", head.status, String::from_utf8_lossy(&received[head.body..head.end]));
     }
     Ok(())
 }

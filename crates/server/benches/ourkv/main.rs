@@ -49,11 +49,8 @@ fn main() -> ExitCode {
         say("nothing is measured unless `cargo bench` asks for it");
         return ExitCode::SUCCESS;
     }
-    let chosen: String = arguments
-        .iter()
-        .filter(|argument| !argument.starts_with('-'))
-        .cloned()
-        .collect();
+    let chosen: String =
+        arguments.iter().filter(|argument| !argument.starts_with('-')).cloned().collect();
     ended(run(&chosen))
 }
 
@@ -82,9 +79,5 @@ fn run(chosen: &str) -> anyhow::Result<()> {
     }
     drop(ground);
     table.print()?;
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        anyhow::bail!("{}", failed.join("\n"))
-    }
+    if failed.is_empty() { Ok(()) } else { anyhow::bail!("{}", failed.join("\n")) }
 }

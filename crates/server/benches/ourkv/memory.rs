@@ -8,9 +8,7 @@ pub(crate) fn pss(pid: u32) -> anyhow::Result<f64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let kib = line
-        .and_then(|line| line.trim().strip_suffix("kB"))
-        .with_context(|| path.clone())?;
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")).with_context(|| path.clone())?;
     Ok(kib.trim().parse::<f64>()? / 1024.0)
 }
 

@@ -22,9 +22,7 @@ pub(crate) struct Login {
 
 /// Waits until a fresh connection is logged in and answered with PONG.
 pub(crate) fn wait(address: SocketAddrV4, login: Option<&Login>) -> anyhow::Result<()> {
-    until(&format!("PONG at {address}"), TIGHT, || {
-        Ok(try_once(address, login).then_some(()))
-    })
+    until(&format!("PONG at {address}"), TIGHT, || Ok(try_once(address, login).then_some(())))
 }
 
 /// Whether nobody listens there.
@@ -35,9 +33,7 @@ pub(crate) fn is_silent(address: SocketAddrV4) -> bool {
 /// The pid that the server behind an address gives as its own.
 pub(crate) fn pid(address: SocketAddrV4, login: Option<&Login>) -> anyhow::Result<u32> {
     let text = ask(address, login, "INFO server", "tcp_port").context("INFO did not answer")?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("process_id:"));
+    let line = text.lines().find_map(|line| line.strip_prefix("process_id:"));
     Ok(line.context("INFO names no process_id")?.trim().parse()?)
 }
 
@@ -57,9 +53,7 @@ fn ask(
     stream.set_nodelay(true).ok()?;
     stream.set_read_timeout(Some(SILENCE)).ok()?;
     let auth = login.map(|login| format!("AUTH {} {}\r\n", login.user, login.password));
-    stream
-        .write_all(format!("{}{command}\r\n", auth.unwrap_or_default()).as_bytes())
-        .ok()?;
+    stream.write_all(format!("{}{command}\r\n", auth.unwrap_or_default()).as_bytes()).ok()?;
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {

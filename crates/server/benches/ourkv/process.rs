@@ -33,11 +33,7 @@ impl Process {
     /// Asks it to end, and waits for that.
     pub(crate) fn terminate(mut self) -> anyhow::Result<()> {
         kill_process(Pid::from_child(&self.0), Signal::TERM)?;
-        until(
-            "a process ends when it is told to",
-            Duration::from_millis(1),
-            || self.ended(),
-        )?;
+        until("a process ends when it is told to", Duration::from_millis(1), || self.ended())?;
         Ok(())
     }
 }

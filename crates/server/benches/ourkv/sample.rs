@@ -16,11 +16,7 @@ impl Sample {
 
     /// Of durations, in milliseconds.
     pub(crate) fn of_ms<'a>(durations: impl IntoIterator<Item = &'a Duration>) -> Self {
-        Self::of(
-            durations
-                .into_iter()
-                .map(|duration| duration.as_secs_f64() * 1e3),
-        )
+        Self::of(durations.into_iter().map(|duration| duration.as_secs_f64() * 1e3))
     }
 
     /// How many there are.

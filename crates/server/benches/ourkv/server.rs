@@ -42,11 +42,7 @@ impl<'a> Server<'a> {
     /// A server that does not run yet.
     pub(crate) fn new(dir: PathBuf, block: &'a Block) -> anyhow::Result<Self> {
         std::fs::create_dir(&dir)?;
-        Ok(Self {
-            dir,
-            block,
-            process: None,
-        })
+        Ok(Self { dir, block, process: None })
     }
 
     /// Starts it, and returns a client with the first signed answer behind it.
@@ -54,12 +50,7 @@ impl<'a> Server<'a> {
         let own = self.block.own().to_string();
         let mut command = self.command("serve")?;
         command
-            .args([
-                "--listen",
-                &format!("{own}:2015"),
-                "--dns",
-                &format!("{own}:2053"),
-            ])
+            .args(["--listen", &format!("{own}:2015"), "--dns", &format!("{own}:2053")])
             .args(["--address-block", &self.block.cidr()])
             .stdout(Stdio::null());
         self.process = Some(Process::spawn(&mut command)?);
@@ -78,11 +69,7 @@ impl<'a> Server<'a> {
 
     /// The pid of the server.
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
-        Ok(self
-            .process
-            .as_ref()
-            .context("the server does not run")?
-            .pid())
+        Ok(self.process.as_ref().context("the server does not run")?.pid())
     }
 
     /// Ends the server in order; engines go on.
@@ -124,22 +111,15 @@ impl<'a> Server<'a> {
 
     fn down(&self) -> anyhow::Result<()> {
         let status = self.command("down")?.stdout(Stdio::null()).status()?;
-        if status.success() {
-            Ok(())
-        } else {
-            bail!("`ourkv down`: {status}: {}", self.log())
-        }
+        if status.success() { Ok(()) } else { bail!("`ourkv down`: {status}: {}", self.log()) }
     }
 }
 
 impl Drop for Server<'_> {
     fn drop(&mut self) {
         // However the server ended, it has ended: its engines go next.
-        let ended = [
-            self.stop(),
-            self.down(),
-            std::fs::remove_dir_all(&self.dir).map_err(Into::into),
-        ];
+        let ended =
+            [self.stop(), self.down(), std::fs::remove_dir_all(&self.dir).map_err(Into::into)];
         for error in ended.into_iter().filter_map(Result::err) {
             say(&format!("clearing {}: {error:#}", self.dir.display()));
         }
@@ -148,29 +128,15 @@ impl Drop for Server<'_> {
 
 /// Creates an instance of a class; it may not answer yet.
 pub(crate) fn create(client: &mut Client, class: &str) -> anyhow::Result<Created> {
-    let size = [
-        ("RegionId", "cn-hongkong"),
-        ("InstanceClass", class),
-        ("Password", PASSWORD),
-    ];
+    let size = [("RegionId", "cn-hongkong"), ("InstanceClass", class), ("Password", PASSWORD)];
     Created::of(&client.call("CreateInstance", &size)?)
 }
 
 impl Created {
     fn of(answer: &Value) -> anyhow::Result<Self> {
-        let id = answer["InstanceId"]
-            .as_str()
-            .context("no InstanceId")?
-            .to_owned();
-        let login = Login {
-            user: id.clone(),
-            password: PASSWORD,
-        };
-        Ok(Self {
-            address: endpoint(answer)?,
-            login,
-            id,
-        })
+        let id = answer["InstanceId"].as_str().context("no InstanceId")?.to_owned();
+        let login = Login { user: id.clone(), password: PASSWORD };
+        Ok(Self { address: endpoint(answer)?, login, id })
     }
 
     /// Deletes it, once it is there to be deleted.
@@ -187,8 +153,5 @@ impl Created {
 
 /// Where the program's words go: only wanted when something fails.
 pub(crate) fn log_file(dir: &Path) -> anyhow::Result<File> {
-    Ok(OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(dir.join("log"))?)
+    Ok(OpenOptions::new().create(true).append(true).open(dir.join("log"))?)
 }

@@ -26,20 +26,12 @@ pub(crate) fn measure(ground: &Ground, table: &mut Table) -> anyhow::Result<()> 
         let mut server = Server::new(ground.dir().join(format!("first-{count}")), &ground.ours)?;
         start_and_stop(&mut server)
     })?;
-    table.add(row(
-        "(d) serve to first answer, first start",
-        &first,
-        &floor,
-    ));
+    table.add(row("(d) serve to first answer, first start", &first, &floor));
 
     let mut server = Server::new(ground.dir().join("again"), &ground.ours)?;
     start_and_stop(&mut server)?;
     let again = repeat(|| start_and_stop(&mut server))?;
-    table.add(row(
-        "(d) serve to first answer, later start",
-        &again,
-        &floor,
-    ));
+    table.add(row("(d) serve to first answer, later start", &again, &floor));
     Ok(())
 }
 
@@ -52,18 +44,12 @@ pub(crate) fn with_instances(
     let floor = Sample::of_ms(&repeat(say_version)?);
     server.stop()?;
     let times = repeat(|| start_and_stop(server))?;
-    table.add(row(
-        &format!("(d) serve to first answer, {instances} run"),
-        &times,
-        &floor,
-    ));
+    table.add(row(&format!("(d) serve to first answer, {instances} run"), &times, &floor));
     Ok(())
 }
 
 fn row(name: &str, times: &[Duration], floor: &Sample) -> Row {
-    Row::new(name, "ms", Sample::of_ms(times))
-        .over(floor)
-        .target(Target::AtMost(100.0))
+    Row::new(name, "ms", Sample::of_ms(times)).over(floor).target(Target::AtMost(100.0))
 }
 
 fn repeat(run: impl FnMut() -> anyhow::Result<Duration>) -> anyhow::Result<Vec<Duration>> {
@@ -82,10 +68,7 @@ fn start_and_stop(server: &mut Server<'_>) -> anyhow::Result<Duration> {
 
 fn say_version() -> anyhow::Result<Duration> {
     let began = Instant::now();
-    let status = Command::new(OURKV)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status()?;
+    let status = Command::new(OURKV).arg("--version").stdout(Stdio::null()).status()?;
     ensure!(status.success(), "`ourkv --version`: {status}");
     Ok(began.elapsed())
 }

@@ -39,13 +39,7 @@ pub(crate) struct Table(Vec<Row>);
 impl Row {
     /// A figure and its values.
     pub(crate) fn new(figure: impl Into<String>, unit: &'static str, sample: Sample) -> Self {
-        Self {
-            figure: figure.into(),
-            unit,
-            sample,
-            floor: None,
-            target: None,
-        }
+        Self { figure: figure.into(), unit, sample, floor: None, target: None }
     }
 
     /// Compares it with a floor.
@@ -77,9 +71,7 @@ impl Row {
 
     fn cells(&self) -> Vec<String> {
         let sample = &self.sample;
-        let verdict = self
-            .reached()
-            .map(|reached| if reached { "reached" } else { "missed" });
+        let verdict = self.reached().map(|reached| if reached { "reached" } else { "missed" });
         vec![
             self.figure.clone(),
             self.unit.into(),
@@ -87,9 +79,7 @@ impl Row {
             short(sample.min()),
             short(sample.median()),
             short(sample.p99()),
-            self.ratio()
-                .map(|ratio| format!("{ratio:.2}"))
-                .unwrap_or_default(),
+            self.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
             self.target.map(Target::text).unwrap_or_default(),
             verdict.unwrap_or_default().into(),
         ]
@@ -141,17 +131,8 @@ impl Table {
         table
             .load_style(presets::ASCII_MARKDOWN)
             .set_content_arrangement(ContentArrangement::Disabled);
-        let title = [
-            "figure",
-            "unit",
-            "n",
-            "min",
-            "median",
-            "p99",
-            "ratio to floor",
-            "target",
-            "verdict",
-        ];
+        let title =
+            ["figure", "unit", "n", "min", "median", "p99", "ratio to floor", "target", "verdict"];
         table.set_header(title);
         for row in &self.0 {
             table.add_row(row.cells());

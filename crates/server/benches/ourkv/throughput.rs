@@ -45,20 +45,11 @@ pub(crate) fn measure(ground: &Ground, table: &mut Table) -> anyhow::Result<()> 
     let sign = signing.clone();
     let page = call(move || sign.call("DescribeInstances", &[]));
     let page = rounds(&server, READS / 2, &page)?;
-    add(
-        table,
-        "(f) DescribeInstances, page of 30",
-        &page,
-        &floor,
-        10_000.0,
-    );
+    add(table, "(f) DescribeInstances, page of 30", &page, &floor, 10_000.0);
 
     let creation = call(move || {
         let size = [("RegionId", "cn-hongkong"), ("InstanceClass", STANDALONE)];
-        signing.call(
-            "CreateInstance",
-            &[size[0], size[1], ("Password", PASSWORD)],
-        )
+        signing.call("CreateInstance", &[size[0], size[1], ("Password", PASSWORD)])
     });
     let creations = rounds(&server, CREATIONS, &creation)?;
     add(table, "(f) CreateInstance", &creations, &floor, 2_000.0);
@@ -68,18 +59,13 @@ pub(crate) fn measure(ground: &Ground, table: &mut Table) -> anyhow::Result<()> 
 /// Creates what is described, and returns the id of one.
 fn furnish(server: &FakeServer) -> anyhow::Result<String> {
     let mut client = Client::connect(server.address)?;
-    let created: Vec<_> = (0..PAGE)
-        .map(|_| create(&mut client, STANDALONE))
-        .collect::<anyhow::Result<_>>()?;
+    let created: Vec<_> =
+        (0..PAGE).map(|_| create(&mut client, STANDALONE)).collect::<anyhow::Result<_>>()?;
     until("all instances are Normal", 10 * TIGHT, || {
         let found = client.call("DescribeInstances", &[("InstanceStatus", "Normal")])?;
         Ok((found["TotalCount"] == PAGE).then_some(()))
     })?;
-    Ok(created
-        .into_iter()
-        .next()
-        .context("nothing was created")?
-        .id)
+    Ok(created.into_iter().next().context("nothing was created")?.id)
 }
 
 fn call(make: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Make {
@@ -88,9 +74,7 @@ fn call(make: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Make {
 
 fn rounds(server: &FakeServer, requests: usize, make: &Make) -> anyhow::Result<Vec<Done>> {
     load::run(server.address, CONNECTIONS, requests / 4, make)?;
-    (0..ROUNDS)
-        .map(|_| load::run(server.address, CONNECTIONS, requests, make))
-        .collect()
+    (0..ROUNDS).map(|_| load::run(server.address, CONNECTIONS, requests, make)).collect()
 }
 
 fn rates(rounds: &[Done]) -> Sample {
@@ -99,10 +83,6 @@ fn rates(rounds: &[Done]) -> Sample {
 
 fn add(table: &mut Table, name: &str, rounds: &[Done], floor: &Sample, target: f64) {
     let latency = Sample::of_ms(rounds.iter().flat_map(|done| &done.each));
-    table.add(
-        Row::new(name, "per s", rates(rounds))
-            .over(floor)
-            .target(Target::AtLeast(target)),
-    );
+    table.add(Row::new(name, "per s", rates(rounds)).over(floor).target(Target::AtLeast(target)));
     table.add(Row::new(format!("{name}, each"), "ms", latency));
 }

@@ -60,13 +60,7 @@ pub struct Ctx {
 impl Ctx {
     /// The context of one call.
     pub fn new(platform: Platform, caller: Caller, now: Timestamp, audit: AuditLine) -> Self {
-        Self {
-            platform,
-            caller,
-            now,
-            audit,
-            audited: Arc::default(),
-        }
+        Self { platform, caller, now, audit, audited: Arc::default() }
     }
 
     /// Reads from one consistent state of the store.

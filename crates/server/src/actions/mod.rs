@@ -34,10 +34,7 @@ pub static ACTIONS: &[&dyn Action] = &[
 
 /// The action of a name, as the API spells it.
 pub fn find(name: &str) -> Option<&'static dyn Action> {
-    ACTIONS
-        .iter()
-        .copied()
-        .find(|action| action.descriptor().name == name)
+    ACTIONS.iter().copied().find(|action| action.descriptor().name == name)
 }
 
 /// What is said of an action: to the router, the documentation and the tests.
@@ -109,10 +106,7 @@ mod tests {
 
     #[test]
     fn the_list_is_in_order_within_each_folder_and_names_nothing_twice() {
-        let mut names: Vec<_> = ACTIONS
-            .iter()
-            .map(|action| action.descriptor().name)
-            .collect();
+        let mut names: Vec<_> = ACTIONS.iter().map(|action| action.descriptor().name).collect();
         let count = names.len();
         names.sort_unstable();
         names.dedup();
@@ -125,12 +119,7 @@ mod tests {
             let descriptor = action.descriptor();
             assert!(descriptor.summary.ends_with('.'), "{}", descriptor.name);
             for parameter in descriptor.parameters {
-                assert!(
-                    parameter.meaning.ends_with('.'),
-                    "{} {}",
-                    descriptor.name,
-                    parameter.name
-                );
+                assert!(parameter.meaning.ends_with('.'), "{} {}", descriptor.name, parameter.name);
             }
         }
     }

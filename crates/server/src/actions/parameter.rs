@@ -19,20 +19,12 @@ pub struct Parameter {
 impl Parameter {
     /// A parameter that must be given.
     pub const fn required(name: &'static str, meaning: &'static str) -> Self {
-        Self {
-            name,
-            required: true,
-            meaning,
-        }
+        Self { name, required: true, meaning }
     }
 
     /// A parameter that may be left out.
     pub const fn optional(name: &'static str, meaning: &'static str) -> Self {
-        Self {
-            name,
-            required: false,
-            meaning,
-        }
+        Self { name, required: false, meaning }
     }
 }
 

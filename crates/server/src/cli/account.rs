@@ -113,9 +113,7 @@ impl Account {
                 let mut account = blank(opened.mint.account(), create.name, now);
                 create.facts.apply(&mut account, now);
                 let created = account.clone();
-                store
-                    .write(move |tx| anyhow::Ok(tx.insert_account(&account)?))
-                    .await?;
+                store.write(move |tx| anyhow::Ok(tx.insert_account(&account)?)).await?;
                 created
             }
             Self::Set(Set { which, facts }) => {

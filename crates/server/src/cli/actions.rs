@@ -69,11 +69,7 @@ impl Row {
             Effect::Read => "read",
             Effect::Write => "write",
         };
-        Self {
-            action: descriptor.name,
-            effect,
-            summary: descriptor.summary,
-        }
+        Self { action: descriptor.name, effect, summary: descriptor.summary }
     }
 }
 
@@ -84,16 +80,11 @@ impl Explanation {
             required: parameter.required,
             meaning: parameter.meaning,
         });
-        let errors = descriptor
-            .faults
-            .iter()
-            .copied()
-            .flatten()
-            .map(|fault| ErrorRow {
-                status: fault.status,
-                code: fault.code.to_string(),
-                message: fault.message.to_string(),
-            });
+        let errors = descriptor.faults.iter().copied().flatten().map(|fault| ErrorRow {
+            status: fault.status,
+            code: fault.code.to_string(),
+            message: fault.message.to_string(),
+        });
         Self {
             row: Row::of(descriptor),
             parameters: parameters.collect(),
@@ -103,12 +94,7 @@ impl Explanation {
 
     fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = format!("{}\n  {}", self.row.action, self.row.summary);
-        let width = self
-            .parameters
-            .iter()
-            .map(|row| row.name.len())
-            .max()
-            .unwrap_or(0);
+        let width = self.parameters.iter().map(|row| row.name.len()).max().unwrap_or(0);
         if !self.parameters.is_empty() {
             text.push_str("\n\nParameters (* must be given)");
         }
@@ -120,11 +106,7 @@ impl Explanation {
             text.push_str("\n\nErrors of its own");
         }
         for row in &self.errors {
-            write!(
-                text,
-                "\n  {} {}\n      {}",
-                row.status, row.code, row.message
-            )?;
+            write!(text, "\n  {} {}\n      {}", row.status, row.code, row.message)?;
         }
         Ok(text)
     }

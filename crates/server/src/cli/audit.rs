@@ -42,9 +42,7 @@ impl Audit {
         let read = move |tx: &mut Tx<'_>| anyhow::Ok(tx.audit_lines(limit, self.grep.as_deref())?);
         let mut lines = opened.store.read(read).await?;
         lines.sort_by_key(|line| line.at);
-        context
-            .output
-            .list(&lines.into_iter().map(Row::of).collect::<Vec<_>>())
+        context.output.list(&lines.into_iter().map(Row::of).collect::<Vec<_>>())
     }
 }
 

@@ -55,17 +55,11 @@ enum Sign {
 impl Call {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         if actions::find(&self.action).is_none() {
-            output::say(&format!(
-                "ourkv: this version knows no action {}",
-                self.action
-            ));
+            output::say(&format!("ourkv: this version knows no action {}", self.action));
         }
         let params = parameters(&self.parameters, &mut io::stdin().lock())?;
         let key = key(context)?;
-        let endpoint = self
-            .endpoint
-            .clone()
-            .unwrap_or_else(|| env::endpoint(&context.config));
+        let endpoint = self.endpoint.clone().unwrap_or_else(|| env::endpoint(&context.config));
         let endpoint = Endpoint::parse(&endpoint)?;
         let request = self.signed(&key, &params, &endpoint);
         let answer = http::send(&endpoint, request).await?;
@@ -74,11 +68,7 @@ impl Call {
         if !answer.status.is_success() {
             let text = |name: &str| body[name].as_str().unwrap_or("-").to_owned();
             let (code, message) = (text("Code"), text("Message"));
-            bail!(
-                "{code}: {message} (status {}, {})",
-                answer.status.as_u16(),
-                text("RequestId")
-            );
+            bail!("{code}: {message} (status {}, {})", answer.status.as_u16(), text("RequestId"));
         }
         match &self.query {
             None => output::print(&serde_json::to_string_pretty(&body)?),
@@ -115,23 +105,13 @@ impl Call {
 /// The key of the environment, else that of the data directory.
 fn key(context: &Context) -> anyhow::Result<Credentials> {
     let environment = &context.environment;
-    match (
-        environment.get(credentials::ID),
-        environment.get(credentials::SECRET),
-    ) {
+    match (environment.get(credentials::ID), environment.get(credentials::SECRET)) {
         (Some(id), Some(secret)) => {
             let id = AccessKeyId::parse(id).context(credentials::ID)?;
-            Ok(Credentials {
-                id,
-                secret: Secret::from(secret),
-            })
+            Ok(Credentials { id, secret: Secret::from(secret) })
         }
         (None, None) => env::own_key(&DataDir::open(&context.config.data_dir)?),
-        _ => bail!(
-            "set both {} and {}, or neither",
-            credentials::ID,
-            credentials::SECRET
-        ),
+        _ => bail!("set both {} and {}, or neither", credentials::ID, credentials::SECRET),
     }
 }
 

@@ -55,9 +55,7 @@ impl Coupon {
                     anyhow::Ok(tx.coupons(&account)?)
                 };
                 let coupons = opened.store.read(read).await?;
-                context
-                    .output
-                    .list(&coupons.into_iter().map(Row::of).collect::<Vec<_>>())
+                context.output.list(&coupons.into_iter().map(Row::of).collect::<Vec<_>>())
             }
             Self::Create(create) => {
                 let no = opened.mint.coupon();
@@ -75,9 +73,7 @@ impl Coupon {
                     tx.insert_coupon(&coupon)?;
                     anyhow::Ok(coupon)
                 };
-                context
-                    .output
-                    .show(&Row::of(opened.store.write(insert).await?))
+                context.output.show(&Row::of(opened.store.write(insert).await?))
             }
         }
     }

@@ -30,10 +30,7 @@ impl Down {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let dir = DataDir::open(&context.config.data_dir)?;
         if !dir.is_furnished() {
-            output::say(&format!(
-                "nothing was ever started in {}",
-                dir.path().display()
-            ));
+            output::say(&format!("nothing was ever started in {}", dir.path().display()));
             return Ok(());
         }
         let _lock = ServeLock::take(&dir)?;
@@ -44,9 +41,7 @@ impl Down {
         let units = units(&opened).await?;
         kept.retain(|id| units.iter().all(|unit| unit.id != *id));
 
-        let stops = units
-            .iter()
-            .map(async |unit| (unit.id.clone(), stop(&substrate, unit).await));
+        let stops = units.iter().map(async |unit| (unit.id.clone(), stop(&substrate, unit).await));
         let mut stops = futures::stream::iter(stops).buffer_unordered(AT_ONCE);
         let (mut stopped, mut failed, mut down) = (0, 0, Vec::new());
         while let Some((id, outcome)) = stops.next().await {
@@ -90,10 +85,7 @@ fn read_units(tx: &mut Tx<'_>, node: &NodeId) -> anyhow::Result<Vec<Unit>> {
 
 /// Stops the engines of an instance, the replica first, and returns how many there were.
 async fn stop(substrate: &Local, unit: &Unit) -> anyhow::Result<usize> {
-    let seen = substrate
-        .observe(unit)
-        .await
-        .with_context(|| unit.id.to_string())?;
+    let seen = substrate.observe(unit).await.with_context(|| unit.id.to_string())?;
     for &member in seen.running.keys().rev() {
         let stopped = substrate.stop(unit, member, Stop::Keep).await;
         stopped.with_context(|| format!("{} {member}", unit.id))?;
@@ -112,11 +104,8 @@ async fn write_down(opened: &Opened, stopped: Vec<InstanceId>) -> anyhow::Result
             };
             if instance.observed.phase == Phase::Normal {
                 let phase = instance.observed.phase.failing("stopped by `ourkv down`");
-                let observed = Observed {
-                    phase,
-                    generation: instance.observed.generation,
-                    since: now,
-                };
+                let observed =
+                    Observed { phase, generation: instance.observed.generation, since: now };
                 tx.record_observed(id, &observed)?;
             }
         }
@@ -128,8 +117,6 @@ async fn write_down(opened: &Opened, stopped: Vec<InstanceId>) -> anyhow::Result
 /// What the store does not know is not stopped: nothing tells whose it is.
 fn say_unknown(unknown: &[InstanceId]) {
     for id in unknown {
-        output::say(&format!(
-            "{id} has a directory here and is in no database; left as it is"
-        ));
+        output::say(&format!("{id} has a directory here and is in no database; left as it is"));
     }
 }

@@ -69,11 +69,7 @@ impl Found {
         Self {
             engine: binary.to_string(),
             path: binary.path.display().to_string(),
-            source: if binary.from_distribution {
-                "distribution"
-            } else {
-                "added"
-            },
+            source: if binary.from_distribution { "distribution" } else { "added" },
             lacks: binary.missing_fix(),
         }
     }

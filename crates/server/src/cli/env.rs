@@ -45,18 +45,13 @@ pub(super) fn own_key(dir: &DataDir) -> anyhow::Result<Credentials> {
     let path = dir.credentials();
     let key = Credentials::read(dir).with_context(|| path.display().to_string())?;
     key.with_context(|| {
-        format!(
-            "there is no {}; start `ourkv serve` once, or see `ourkv key`",
-            path.display()
-        )
+        format!("there is no {}; start `ourkv serve` once, or see `ourkv key`", path.display())
     })
 }
 
 /// Where the server answers: where it last listened, else where it is told to.
 pub(super) fn endpoint(config: &Config) -> String {
-    let last = DataDir::open(&config.data_dir)
-        .ok()
-        .and_then(|dir| dir.last_endpoint());
+    let last = DataDir::open(&config.data_dir).ok().and_then(|dir| dir.last_endpoint());
     last.unwrap_or_else(|| url_of(config.listen))
 }
 
@@ -94,10 +89,7 @@ mod tests {
 
     #[test]
     fn every_address_is_reached_on_loopback() {
-        assert_eq!(
-            url_of("0.0.0.0:2015".parse().unwrap()),
-            "http://127.0.0.1:2015"
-        );
+        assert_eq!(url_of("0.0.0.0:2015".parse().unwrap()), "http://127.0.0.1:2015");
         assert_eq!(url_of("[::]:1".parse().unwrap()), "http://[::1]:1");
         assert_eq!(url_of("127.0.0.2:1".parse().unwrap()), "http://127.0.0.2:1");
     }

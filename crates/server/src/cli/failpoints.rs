@@ -20,11 +20,8 @@ struct Row {
 impl Failpoints {
     pub(super) fn run(context: &Context) -> anyhow::Result<()> {
         let steps = reconciler::failpoint_names();
-        let rows: Vec<_> = steps
-            .into_iter()
-            .chain(gateway::FAILPOINTS)
-            .map(|name| Row { name })
-            .collect();
+        let rows: Vec<_> =
+            steps.into_iter().chain(gateway::FAILPOINTS).map(|name| Row { name }).collect();
         context.output.list(&rows)
     }
 }

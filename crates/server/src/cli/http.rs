@@ -26,10 +26,7 @@ impl Endpoint {
         if text.starts_with("https://") {
             bail!("{text}: only http:// is spoken; give the address that `ourkv serve` listens on");
         }
-        let authority = text
-            .strip_prefix("http://")
-            .unwrap_or(text)
-            .trim_end_matches('/');
+        let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         let uri: Uri = format!("http://{authority}/")
             .parse()
             .with_context(|| format!("{text} is not http://HOST:PORT"))?;
@@ -45,10 +42,7 @@ impl Endpoint {
     }
 
     async fn connect(&self) -> std::io::Result<TcpStream> {
-        let has_port = self
-            .0
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let has_port = self.0.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         if has_port {
             TcpStream::connect(&self.0).await
         } else {
@@ -71,9 +65,7 @@ pub(super) struct Answer {
 
 /// Sends a signed request.
 pub(super) async fn send(endpoint: &Endpoint, signed: SignedRequest) -> anyhow::Result<Answer> {
-    let mut request = Request::builder()
-        .method(signed.method)
-        .uri(&signed.path_and_query);
+    let mut request = Request::builder().method(signed.method).uri(&signed.path_and_query);
     for (name, value) in &signed.headers {
         request = request.header(name, value);
     }
@@ -88,10 +80,7 @@ pub(super) async fn get(endpoint: &Endpoint, path: &str) -> anyhow::Result<Answe
 
 async fn exchange(endpoint: &Endpoint, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
     let answer = async {
-        let stream = endpoint
-            .connect()
-            .await
-            .context("is `ourkv serve` running?")?;
+        let stream = endpoint.connect().await.context("is `ourkv serve` running?")?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
@@ -114,14 +103,8 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_a_host_and_a_port() {
-        assert_eq!(
-            Endpoint::parse("http://127.0.0.1:1/").unwrap().authority(),
-            "127.0.0.1:1"
-        );
-        assert_eq!(
-            Endpoint::parse("localhost:1").unwrap().authority(),
-            "localhost:1"
-        );
+        assert_eq!(Endpoint::parse("http://127.0.0.1:1/").unwrap().authority(), "127.0.0.1:1");
+        assert_eq!(Endpoint::parse("localhost:1").unwrap().authority(), "localhost:1");
         for text in ["https://a", "http://a/b", "", "http://a b"] {
             assert!(Endpoint::parse(text).is_err(), "{text}");
         }

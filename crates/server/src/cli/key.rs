@@ -87,13 +87,8 @@ impl Key {
 
 async fn list(context: &Context) -> anyhow::Result<()> {
     let opened = context.open().await?;
-    let keys = opened
-        .store
-        .read(|tx| anyhow::Ok(tx.access_keys()?))
-        .await?;
-    context
-        .output
-        .list(&keys.into_iter().map(Row::of).collect::<Vec<_>>())
+    let keys = opened.store.read(|tx| anyhow::Ok(tx.access_keys()?)).await?;
+    context.output.list(&keys.into_iter().map(Row::of).collect::<Vec<_>>())
 }
 
 async fn create(context: &Context, which: Which) -> anyhow::Result<()> {
@@ -114,11 +109,7 @@ async fn create(context: &Context, which: Which) -> anyhow::Result<()> {
     };
     let key = opened.store.write(insert).await?;
     let secret = key.secret.expose();
-    context.output.show(&Created {
-        id: &key.id,
-        secret,
-        account: &key.account,
-    })
+    context.output.show(&Created { id: &key.id, secret, account: &key.account })
 }
 
 async fn change(
@@ -140,11 +131,7 @@ async fn change(
 async fn remove(context: &Context, id: AccessKeyId) -> anyhow::Result<()> {
     let opened = context.open().await?;
     let gone = id.clone();
-    if !opened
-        .store
-        .write(move |tx| anyhow::Ok(tx.delete_access_key(&gone)?))
-        .await?
-    {
+    if !opened.store.write(move |tx| anyhow::Ok(tx.delete_access_key(&gone)?)).await? {
         bail!(unknown(&id));
     }
     output::say(&format!("removed {id}"));

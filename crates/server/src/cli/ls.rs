@@ -33,9 +33,7 @@ impl Ls {
         let opened = context.open().await?;
         let node = opened.node.clone();
         let instances = opened.store.read(move |tx| all(tx, &node)).await?;
-        context
-            .output
-            .list(&instances.into_iter().map(Row::of).collect::<Vec<_>>())
+        context.output.list(&instances.into_iter().map(Row::of).collect::<Vec<_>>())
     }
 }
 
@@ -43,9 +41,7 @@ impl Ls {
 fn all(tx: &mut Tx<'_>, node: &NodeId) -> anyhow::Result<Vec<Instance>> {
     let mut instances = tx.instances(&Filter::default(), None)?;
     for id in tx.instance_ids_of_node(node)? {
-        let hidden = tx
-            .instance(&id)?
-            .filter(|instance| instance.status().is_none());
+        let hidden = tx.instance(&id)?.filter(|instance| instance.status().is_none());
         instances.extend(hidden);
     }
     Ok(instances)

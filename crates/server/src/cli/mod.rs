@@ -36,12 +36,7 @@ pub use output::Output;
 
 /// Your own R-kvstore: real Redis and memcached instances behind the API of ApsaraDB for Redis.
 #[derive(Debug, Parser)]
-#[command(
-    name = "ourkv",
-    version,
-    propagate_version = true,
-    disable_help_subcommand = true
-)]
+#[command(name = "ourkv", version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(flatten)]
     common: Common,
@@ -132,17 +127,11 @@ impl Cli {
             serve.add_flags(&mut flags);
         }
         let config = Config::load(self.common.config.as_deref(), environment.clone(), flags)?;
-        let context = Context {
-            config,
-            environment,
-            output: self.common.output,
-        };
+        let context = Context { config, environment, output: self.common.output };
         match self.command {
             Command::Serve(_) => serve::Serve::run(&context),
             command => {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()?;
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(command.run(&context))
             }
         }
@@ -183,18 +172,9 @@ mod tests {
     #[test]
     fn every_command_and_flag_is_well_formed_and_explained() {
         fn check(command: &clap::Command) {
-            assert!(
-                command.get_about().is_some(),
-                "{} has no help",
-                command.get_name()
-            );
+            assert!(command.get_about().is_some(), "{} has no help", command.get_name());
             for argument in command.get_arguments() {
-                assert!(
-                    argument.get_help().is_some(),
-                    "{}: {}",
-                    command.get_name(),
-                    argument
-                );
+                assert!(argument.get_help().is_some(), "{}: {}", command.get_name(), argument);
             }
             command.get_subcommands().for_each(check);
         }

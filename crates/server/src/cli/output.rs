@@ -81,9 +81,7 @@ fn print_fields(fields: &Map<String, Value>) -> anyhow::Result<()> {
 
 fn plain_table() -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table
 }
 
@@ -112,11 +110,7 @@ fn cell(value: &Value) -> String {
 /// Control characters, which might move the cursor, are shown escaped.
 fn one_line(text: &str) -> String {
     let escaped = |c: char| {
-        if c.is_control() {
-            c.escape_default().collect()
-        } else {
-            c.to_string()
-        }
+        if c.is_control() { c.escape_default().collect() } else { c.to_string() }
     };
     text.chars().map(escaped).collect()
 }

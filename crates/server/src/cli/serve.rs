@@ -61,9 +61,7 @@ impl Serve {
         if let Err(error) = raise_file_limit() {
             tracing::warn!(%error, "the limit on open files stays as it is");
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let ended = runtime.block_on(serve(context));
         runtime.shutdown_background();
         ended.map(|()| ExitCode::SUCCESS)
@@ -82,12 +80,9 @@ async fn serve(context: &Context) -> anyhow::Result<()> {
     if let RootKey::Fresh(key) = opened.furnish(first_key).await? {
         show(&key, &dir);
     }
-    let place = Place::Local {
-        engines: config.engines.dir.clone(),
-    };
+    let place = Place::Local { engines: config.engines.dir.clone() };
     let running = Running::start(config, opened, place, metrics).await?;
-    dir.note_endpoint(&url_of(running.address))
-        .context("the file `endpoint`")?;
+    dir.note_endpoint(&url_of(running.address)).context("the file `endpoint`")?;
     announce(&running)?;
 
     tokio::select! {
@@ -173,9 +168,6 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 fn raise_file_limit() -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     Ok(setrlimit(Resource::Nofile, raised)?)
 }

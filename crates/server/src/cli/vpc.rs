@@ -113,11 +113,7 @@ impl Create {
 async fn remove(context: &Context, id: VpcId) -> anyhow::Result<()> {
     let opened = context.open().await?;
     let gone = id.clone();
-    match opened
-        .store
-        .write(move |tx| anyhow::Ok(tx.delete_vpc(&gone)?))
-        .await?
-    {
+    match opened.store.write(move |tx| anyhow::Ok(tx.delete_vpc(&gone)?)).await? {
         Removal::Removed => output::say(&format!("removed {id}")),
         Removal::Missing => bail!("there is no VPC {id}; `ourkv vpc ls` lists them"),
         Removal::InUse => bail!("{id} has vSwitches; remove them first"),
@@ -128,10 +124,7 @@ async fn remove(context: &Context, id: VpcId) -> anyhow::Result<()> {
 async fn set_service(context: &Context, state: State) -> anyhow::Result<()> {
     let opened = context.open().await?;
     let up = state == State::Up;
-    opened
-        .store
-        .write(move |tx| anyhow::Ok(tx.set_vpc_service(up)?))
-        .await?;
+    opened.store.write(move |tx| anyhow::Ok(tx.set_vpc_service(up)?)).await?;
     let word = if up { "up" } else { "down" };
     output::say(&format!("the VPC service is {word}"));
     Ok(())
@@ -139,19 +132,7 @@ async fn set_service(context: &Context, state: State) -> anyhow::Result<()> {
 
 impl Row {
     fn of(vpc: Stored) -> Self {
-        let Stored {
-            id,
-            account,
-            region,
-            cidr,
-            name,
-        } = vpc;
-        Self {
-            id,
-            region,
-            cidr,
-            name,
-            account,
-        }
+        let Stored { id, account, region, cidr, name } = vpc;
+        Self { id, region, cidr, name, account }
     }
 }

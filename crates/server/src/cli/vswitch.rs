@@ -74,13 +74,7 @@ impl Ls {
     async fn run(self, context: &Context) -> anyhow::Result<()> {
         let opened = context.open().await?;
         let read = move |tx: &mut Tx<'_>| anyhow::Ok(tx.vswitches(self.vpc.as_ref())?);
-        let mut rows: Vec<_> = opened
-            .store
-            .read(read)
-            .await?
-            .into_iter()
-            .map(Row::of)
-            .collect();
+        let mut rows: Vec<_> = opened.store.read(read).await?.into_iter().map(Row::of).collect();
         rows.sort_by(|a, b| (&a.zone, &a.id).cmp(&(&b.zone, &b.id)));
         context.output.list(&rows)
     }
@@ -140,11 +134,7 @@ fn check_block(cidr: Ipv4Net, vpc: Ipv4Net, neighbours: &[Stored]) -> anyhow::Re
 async fn remove(context: &Context, id: VSwitchId) -> anyhow::Result<()> {
     let opened = context.open().await?;
     let gone = id.clone();
-    match opened
-        .store
-        .write(move |tx| anyhow::Ok(tx.delete_vswitch(&gone)?))
-        .await?
-    {
+    match opened.store.write(move |tx| anyhow::Ok(tx.delete_vswitch(&gone)?)).await? {
         Removal::Removed => output::say(&format!("removed {id}")),
         Removal::Missing => bail!("there is no vSwitch {id}; `ourkv vswitch ls` lists them"),
         Removal::InUse => bail!("instances hang on {id}; delete them first"),
@@ -154,21 +144,8 @@ async fn remove(context: &Context, id: VSwitchId) -> anyhow::Result<()> {
 
 impl Row {
     fn of(vswitch: Stored) -> Self {
-        let Stored {
-            id,
-            vpc,
-            zone,
-            cidr,
-            name,
-            account: _,
-        } = vswitch;
-        Self {
-            id,
-            vpc,
-            zone,
-            cidr,
-            name,
-        }
+        let Stored { id, vpc, zone, cidr, name, account: _ } = vswitch;
+        Self { id, vpc, zone, cidr, name }
     }
 }
 

@@ -68,11 +68,7 @@ impl Ls {
         let catalogue = Catalogue::builtin();
         let regions: Vec<_> = match &self.region {
             None => catalogue.regions().iter().collect(),
-            Some(id) => vec![
-                catalogue
-                    .region(id)
-                    .with_context(|| format!("no region {id}"))?,
-            ],
+            Some(id) => vec![catalogue.region(id).with_context(|| format!("no region {id}"))?],
         };
         let opened = context.open().await?;
         let read = move |tx: &mut Tx<'_>| {
@@ -93,10 +89,7 @@ impl Set {
             bail!("there is no zone {}; `ourkv zone ls` lists them", self.zone);
         };
         let opened = context.open().await?;
-        let (quota, vpc) = (
-            self.quota_mb.map(|quota| quota.0),
-            self.vpc.map(|vpc| vpc.0),
-        );
+        let (quota, vpc) = (self.quota_mb.map(|quota| quota.0), self.vpc.map(|vpc| vpc.0));
         let change = move |tx: &mut Tx<'_>| {
             tx.set_zone(&zone.id, quota, vpc)?;
             anyhow::Ok(tx.zone_state(&zone.id)?)

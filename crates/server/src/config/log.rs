@@ -28,10 +28,7 @@ pub enum LogFormat {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            format: LogFormat::default(),
-            level: "info".into(),
-        }
+        Self { format: LogFormat::default(), level: "info".into() }
     }
 }
 
@@ -39,8 +36,6 @@ fn directives<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Strin
     let text = String::deserialize(deserializer)?;
     match EnvFilter::try_new(&text) {
         Ok(_) => Ok(text),
-        Err(error) => Err(serde::de::Error::custom(format!(
-            "not a log level: {error}"
-        ))),
+        Err(error) => Err(serde::de::Error::custom(format!("not a log level: {error}"))),
     }
 }

@@ -113,17 +113,12 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         let raw = figment.merge(environment).merge(flags).extract::<Raw>();
-        Self::complete(
-            raw.map_err(|error| sources::explain(&error))?,
-            home.as_deref(),
-        )
+        Self::complete(raw.map_err(|error| sources::explain(&error))?, home.as_deref())
     }
 
     fn complete(raw: Raw, home: Option<&Path>) -> Result<Self, ConfigError> {
-        let under_home = |key, rest: &str| {
-            home.map(|home| home.join(rest))
-                .ok_or(ConfigError::Homeless(key))
-        };
+        let under_home =
+            |key, rest: &str| home.map(|home| home.join(rest)).ok_or(ConfigError::Homeless(key));
         Ok(Self {
             listen: raw.listen,
             data_dir: match raw.data_dir {
@@ -136,9 +131,7 @@ impl Config {
             network: raw.network,
             engines: match raw.engines.dir {
                 Some(dir) => Engines { dir },
-                None => Engines {
-                    dir: under_home("engines.dir", "engines")?,
-                },
+                None => Engines { dir: under_home("engines.dir", "engines")? },
             },
             limits: raw.limits,
             log: raw.log,

@@ -18,10 +18,7 @@ pub struct Network {
 
 impl Default for Network {
     fn default() -> Self {
-        Self {
-            domain_suffix: DEFAULT_SUFFIX.into(),
-            address_block: None,
-        }
+        Self { domain_suffix: DEFAULT_SUFFIX.into(), address_block: None }
     }
 }
 
@@ -32,16 +29,12 @@ fn suffix<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     if text.len() <= 180 && text.split('.').all(label) {
         Ok(text)
     } else {
-        Err(serde::de::Error::custom(
-            "must be a domain name such as rds.aliyuncs.com",
-        ))
+        Err(serde::de::Error::custom("must be a domain name such as rds.aliyuncs.com"))
     }
 }
 
@@ -49,7 +42,5 @@ fn block<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<LoopbackBlock>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    LoopbackBlock::parse(&text)
-        .map(Some)
-        .map_err(serde::de::Error::custom)
+    LoopbackBlock::parse(&text).map(Some).map_err(serde::de::Error::custom)
 }

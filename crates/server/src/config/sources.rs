@@ -50,10 +50,7 @@ impl Environment {
 
     /// A variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self
-            .0
-            .iter()
-            .find(|(own, value)| own == name && !value.is_empty());
+        let found = self.0.iter().find(|(own, value)| own == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
     }
 
@@ -122,11 +119,7 @@ impl Provider for Flags {
             ("network.address_block", text(&self.address_block)),
             ("log.format", log_format),
         ];
-        Ok(tree(
-            given
-                .into_iter()
-                .filter_map(|(key, value)| Some((key, value?))),
-        ))
+        Ok(tree(given.into_iter().filter_map(|(key, value)| Some((key, value?)))))
     }
 }
 
@@ -141,16 +134,8 @@ pub(super) fn explain(error: &figment::Error) -> ConfigError {
         },
         None => "the settings".into(),
     };
-    let key = if key.is_empty() {
-        "settings".into()
-    } else {
-        key
-    };
-    ConfigError::Value {
-        key,
-        source_name,
-        problem: error.kind.to_string(),
-    }
+    let key = if key.is_empty() { "settings".into() } else { key };
+    ConfigError::Value { key, source_name, problem: error.kind.to_string() }
 }
 
 fn variable(key: &str) -> String {

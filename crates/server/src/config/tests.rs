@@ -18,19 +18,10 @@ fn load(variables: &[(&str, &str)], flags: Flags) -> Result<Config, ConfigError>
 fn has_defaults_for_everything() {
     let config = load(&[], Flags::default()).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:2015");
-    assert_eq!(
-        config.data_dir,
-        Path::new("/home/someone/.local/share/ourkv/data")
-    );
-    assert_eq!(
-        config.engines.dir,
-        Path::new("/home/someone/.local/share/ourkv/engines")
-    );
+    assert_eq!(config.data_dir, Path::new("/home/someone/.local/share/ourkv/data"));
+    assert_eq!(config.engines.dir, Path::new("/home/someone/.local/share/ourkv/engines"));
     assert_eq!(config.database, Database::Embedded);
-    assert_eq!(
-        config.dns.listen,
-        DnsListen::IfFree("127.0.0.1:2053".parse().unwrap())
-    );
+    assert_eq!(config.dns.listen, DnsListen::IfFree("127.0.0.1:2053".parse().unwrap()));
     assert_eq!(config.network.domain_suffix, "rds.aliyuncs.com");
     assert_eq!(config.limits, Limits::default());
 }
@@ -54,30 +45,20 @@ fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
         ("OURKV_DATA_DIR", "/from/variable"),
         ("OURKV_LOG_LEVEL", "debug"),
     ]);
-    let flags = Flags {
-        listen: Some("127.0.0.1:3".into()),
-        ..Flags::default()
-    };
+    let flags = Flags { listen: Some("127.0.0.1:3".into()), ..Flags::default() };
 
     let config = Config::load(Some(&file), environment, flags).unwrap();
     assert_eq!(config.listen.port(), 3, "flag");
     assert_eq!(config.data_dir, Path::new("/from/variable"), "variable");
     assert_eq!(config.log.level, "debug", "variable inside a section");
-    assert_eq!(
-        config.log.format,
-        LogFormat::Json,
-        "file, beside a variable of its section"
-    );
+    assert_eq!(config.log.format, LogFormat::Json, "file, beside a variable of its section");
     assert_eq!(config.limits.connections.get(), 7, "file");
     assert_eq!(config.dns, Dns::default(), "default");
 }
 
 #[test]
 fn numbers_come_from_variables_only_where_numbers_are_meant() {
-    let variables = [
-        ("OURKV_LIMITS_CONNECTIONS", "5"),
-        ("OURKV_DATA_DIR", "2015"),
-    ];
+    let variables = [("OURKV_LIMITS_CONNECTIONS", "5"), ("OURKV_DATA_DIR", "2015")];
     let config = load(&variables, Flags::default()).unwrap();
     assert_eq!(config.limits.connections.get(), 5);
     assert_eq!(config.data_dir, Path::new("2015"));
@@ -96,13 +77,8 @@ fn an_error_names_the_key_and_the_variable(
     #[case] value: &str,
     #[case] key: &str,
 ) {
-    let error = load(&[(variable, value)], Flags::default())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with(&format!("{key} (from {variable}): ")),
-        "{error}"
-    );
+    let error = load(&[(variable, value)], Flags::default()).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{key} (from {variable}): ")), "{error}");
 }
 
 #[test]
@@ -112,10 +88,7 @@ fn an_error_names_the_file() {
     fs::write(&file, "[dns]\nlisten = \"x\"\n").unwrap();
     let error = Config::load(Some(&file), Environment::of(&[HOME]), Flags::default());
     let error = error.unwrap_err().to_string();
-    assert!(
-        error.contains("dns.listen") && error.contains("ourkv.toml"),
-        "{error}"
-    );
+    assert!(error.contains("dns.listen") && error.contains("ourkv.toml"), "{error}");
 
     fs::write(&file, "[dns]\nlisen = \"off\"\n").unwrap();
     let error = Config::load(Some(&file), Environment::of(&[HOME]), Flags::default());
@@ -128,23 +101,15 @@ fn an_error_names_the_file() {
 
 #[test]
 fn kubernetes_is_refused_with_what_to_do() {
-    let flags = Flags {
-        substrate: Some("kubernetes".into()),
-        ..Flags::default()
-    };
+    let flags = Flags { substrate: Some("kubernetes".into()), ..Flags::default() };
     let error = load(&[], flags).unwrap_err().to_string();
-    assert!(
-        error.contains("the command line") && error.contains("use `local`"),
-        "{error}"
-    );
+    assert!(error.contains("the command line") && error.contains("use `local`"), "{error}");
 }
 
 #[test]
 fn a_database_url_is_in_no_error_and_no_debug_text() {
     let url = "mysql://user:hidden-word@host/db";
-    let error = load(&[("OURKV_DATABASE", url)], Flags::default())
-        .unwrap_err()
-        .to_string();
+    let error = load(&[("OURKV_DATABASE", url)], Flags::default()).unwrap_err().to_string();
     assert!(!error.contains("hidden-word"), "{error}");
 
     let url = "postgres://user:hidden-word@host/db";
@@ -156,8 +121,5 @@ fn a_database_url_is_in_no_error_and_no_debug_text() {
 #[test]
 fn without_a_home_a_directory_must_be_named() {
     let error = Config::load(None, Environment::of(&[]), Flags::default()).unwrap_err();
-    assert!(
-        matches!(error, ConfigError::Homeless("data_dir")),
-        "{error}"
-    );
+    assert!(matches!(error, ConfigError::Homeless("data_dir")), "{error}");
 }

@@ -44,17 +44,11 @@ pub(super) async fn answer(
             if let Some(fields) = value.as_object_mut() {
                 fields.insert("RequestId".into(), id.clone().into());
             }
-            (
-                200,
-                ourkv_wire::render(answer.format, &answer.action, &value),
-            )
+            (200, ourkv_wire::render(answer.format, &answer.action, &value))
         }
         Err(fault) => {
             let status = fault.status;
-            (
-                status,
-                ourkv_wire::render_error(answer.format, &fault.envelope(&id, &host)),
-            )
+            (status, ourkv_wire::render_error(answer.format, &fault.envelope(&id, &host)))
         }
     };
     log.finish(&gateway.0.platform.store, status, began.elapsed());
@@ -65,9 +59,7 @@ impl Gateway {
     /// An upper-case UUID.
     fn request_id(&self) -> String {
         let uuid = uuid::Builder::from_random_bytes(self.0.platform.mint.uuid_bytes()).into_uuid();
-        uuid.as_hyphenated()
-            .encode_upper(&mut uuid::Uuid::encode_buffer())
-            .to_owned()
+        uuid.as_hyphenated().encode_upper(&mut uuid::Uuid::encode_buffer()).to_owned()
     }
 
     async fn take(&self, parts: &Parts, body: Body, log: &mut CallLog) -> Answer {
@@ -82,11 +74,7 @@ impl Gateway {
             Err((fault, format)) => (format, String::new(), Err(fault.into())),
         };
         let result = result.map_err(|failure| log.failed(failure));
-        Answer {
-            format,
-            action,
-            result,
-        }
+        Answer { format, action, result }
     }
 
     /// Reads the body within its limits and parses the request.
@@ -96,10 +84,7 @@ impl Gateway {
             .headers
             .iter()
             .map(|(name, value)| {
-                (
-                    name.as_str().to_owned(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
+                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             })
             .collect();
         let mut raw = RawRequest {
@@ -143,35 +128,20 @@ impl Gateway {
         log.action = Some(action.descriptor().name);
         let ctx = self.context(caller, now, &log.line);
         let run = AssertUnwindSafe(async {
-            failpoint::pass(super::FAILPOINTS[0])
-                .await
-                .map_err(Failure::internal)?;
+            failpoint::pass(super::FAILPOINTS[0]).await.map_err(Failure::internal)?;
             let value = action.call(&ctx, &call.params).await?;
-            failpoint::pass(super::FAILPOINTS[1])
-                .await
-                .map_err(Failure::internal)?;
+            failpoint::pass(super::FAILPOINTS[1]).await.map_err(Failure::internal)?;
             Ok(value)
         });
         let result = run.catch_unwind().await.unwrap_or_else(|panic| {
-            Err(Failure::internal(format!(
-                "the action panicked: {}",
-                text_of(&*panic)
-            )))
+            Err(Failure::internal(format!("the action panicked: {}", text_of(&*panic))))
         });
         log.audited = ctx.is_audited();
         result
     }
 
     fn context(&self, caller: Caller, now: Timestamp, line: &AuditLine) -> Ctx {
-        Ctx::new(
-            self.0.platform.clone(),
-            caller,
-            now,
-            AuditLine {
-                status: 200,
-                ..line.clone()
-            },
-        )
+        Ctx::new(self.0.platform.clone(), caller, now, AuditLine { status: 200, ..line.clone() })
     }
 }
 
@@ -198,10 +168,7 @@ impl CallLog {
 }
 
 fn host(parts: &Parts) -> String {
-    let named = parts
-        .headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
+    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     named.unwrap_or_default().to_owned()
 }
 
@@ -216,6 +183,5 @@ fn respond(status: u16, format: Format, id: &str, text: String) -> Response<Body
 
 fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -41,19 +41,12 @@ impl Gateway {
         if !fresh.await? {
             return Err(common::nonce_used().into());
         }
-        Ok(Caller {
-            account: key.account,
-            access_key: key.id,
-        })
+        Ok(Caller { account: key.account, access_key: key.id })
     }
 
     async fn key(&self, id: &str) -> Result<AccessKey, Failure> {
         let id = AccessKeyId::parse(id).map_err(|_| common::key_not_found())?;
-        let found = self
-            .0
-            .platform
-            .store
-            .read(move |tx| Ok::<_, Failure>(tx.access_key(&id)?));
+        let found = self.0.platform.store.read(move |tx| Ok::<_, Failure>(tx.access_key(&id)?));
         found.await?.ok_or_else(|| common::key_not_found().into())
     }
 }

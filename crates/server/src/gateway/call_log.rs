@@ -69,10 +69,7 @@ impl CallLog {
 
     fn trace(&self, took: Duration) {
         let line = &self.line;
-        let (action, code) = (
-            self.action.unwrap_or("none"),
-            line.code.as_deref().unwrap_or("OK"),
-        );
+        let (action, code) = (self.action.unwrap_or("none"), line.code.as_deref().unwrap_or("OK"));
         let duration_ms = took.as_secs_f64() * 1e3;
         match &self.outcome {
             Outcome::Answered => tracing::info!(

@@ -31,10 +31,7 @@ pub(super) async fn serve(
         serve_one(&router, stream, slot, settings, &graceful);
     }
     drop(listener);
-    if tokio::time::timeout(settings.drain_timeout, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(settings.drain_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still in flight when the time to drain was over");
     }
 }

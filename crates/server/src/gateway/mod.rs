@@ -67,12 +67,7 @@ struct Inner {
 impl Gateway {
     /// A gateway to `platform`.
     pub fn new(platform: Platform, settings: Settings, metrics: PrometheusHandle) -> Self {
-        Self(Arc::new(Inner {
-            platform,
-            settings,
-            throttle: Throttle::default(),
-            metrics,
-        }))
+        Self(Arc::new(Inner { platform, settings, throttle: Throttle::default(), metrics }))
     }
 
     /// Serves until `shutdown`, then finishes the requests in flight.

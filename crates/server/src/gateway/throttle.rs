@@ -63,9 +63,7 @@ mod tests {
     #[test]
     fn a_limited_key_runs_dry_and_a_raised_limit_counts_at_once() {
         let throttle = Throttle::default();
-        let admitted = (0..10_000)
-            .filter(|_| throttle.admits(&key(Some(1))))
-            .count();
+        let admitted = (0..10_000).filter(|_| throttle.admits(&key(Some(1)))).count();
         assert!((1..10_000).contains(&admitted), "{admitted}");
         assert!(throttle.admits(&key(Some(1000))));
         assert!(!throttle.admits(&key(Some(0))));

@@ -8,10 +8,7 @@ use ourkv_domain::clock::Clock;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where time comes from"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place where time comes from")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

@@ -29,10 +29,7 @@ impl Credentials {
     pub fn read(dir: &DataDir) -> io::Result<Option<Self>> {
         match fs::read_to_string(dir.credentials()) {
             Ok(text) => Self::parse(&text).map(Some).ok_or_else(|| {
-                io::Error::new(
-                    ErrorKind::InvalidData,
-                    format!("needs {ID}=… and {SECRET}=…"),
-                )
+                io::Error::new(ErrorKind::InvalidData, format!("needs {ID}=… and {SECRET}=…"))
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -47,14 +44,10 @@ impl Credentials {
 
     fn parse(text: &str) -> Option<Self> {
         let value = |name: &str| {
-            text.lines()
-                .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='))
+            text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='))
         };
         let id = AccessKeyId::parse(value(ID)?).ok()?;
-        Some(Self {
-            id,
-            secret: Secret::from(value(SECRET)?),
-        })
+        Some(Self { id, secret: Secret::from(value(SECRET)?) })
     }
 }
 
@@ -76,10 +69,7 @@ mod tests {
         };
         key.write(&dir).unwrap();
         assert_eq!(Credentials::read(&dir).unwrap(), Some(key));
-        let mode = fs::metadata(dir.credentials())
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = fs::metadata(dir.credentials()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -88,9 +78,6 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = DataDir::open_or_create(root.path()).unwrap();
         fs::write(dir.credentials(), format!("{ID}=LTAI5tExample\n")).unwrap();
-        assert_eq!(
-            Credentials::read(&dir).unwrap_err().kind(),
-            ErrorKind::InvalidData
-        );
+        assert_eq!(Credentials::read(&dir).unwrap_err().kind(), ErrorKind::InvalidData);
     }
 }

@@ -19,19 +19,12 @@ impl DataDir {
     /// with something in it must already be closed to others.
     pub fn open_or_create(path: &Path) -> Result<Self, OpenError> {
         let trouble = |source| OpenError::io("data directory", path, source);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(trouble)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(trouble)?;
         let path = path.canonicalize().map_err(trouble)?;
         let mode = fs::metadata(&path).map_err(trouble)?.permissions().mode();
         if mode & 0o077 != 0 {
             if fs::read_dir(&path).map_err(trouble)?.next().is_some() {
-                return Err(OpenError::OpenToOthers {
-                    path,
-                    wanted: "700",
-                });
+                return Err(OpenError::OpenToOthers { path, wanted: "700" });
             }
             fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(trouble)?;
         }
@@ -95,10 +88,7 @@ impl DataDir {
 
     /// Remembers where the server listens; not worth a sync, the next start writes it again.
     pub fn note_endpoint(&self, url: &str) -> io::Result<()> {
-        let mut file = private_file()
-            .truncate(true)
-            .create(true)
-            .open(self.endpoint())?;
+        let mut file = private_file().truncate(true).create(true).open(self.endpoint())?;
         writeln!(file, "{url}")
     }
 }
@@ -181,18 +171,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("file");
         create(&path, b"one").unwrap();
-        assert_eq!(
-            create(&path, b"two").unwrap_err().kind(),
-            ErrorKind::AlreadyExists
-        );
+        assert_eq!(create(&path, b"two").unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"one");
         replace(&path, b"three").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"three");
         assert_eq!(mode(&path), 0o600);
-        assert_eq!(
-            fs::read_dir(root.path()).unwrap().count(),
-            1,
-            "nothing left beside it"
-        );
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing left beside it");
     }
 }

@@ -83,10 +83,6 @@ pub enum OpenError {
 
 impl OpenError {
     pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            what,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Io { what, path: path.to_owned(), source }
     }
 }

@@ -46,10 +46,7 @@ impl FirstKey {
             (None, None) => Ok(Self(None)),
             (Some(id), Some(secret)) => {
                 let id = AccessKeyId::parse(id).map_err(|_| OpenError::BadKeyId)?;
-                Ok(Self(Some(Credentials {
-                    id,
-                    secret: Secret::from(secret),
-                })))
+                Ok(Self(Some(Credentials { id, secret: Secret::from(secret) })))
             }
             _ => Err(OpenError::HalfAKey),
         }

@@ -19,10 +19,7 @@ pub(super) fn open_or_create(dir: &DataDir) -> Result<[u8; LENGTH], OpenError> {
     let trouble = |source| OpenError::io("key file", &path, source);
     if !path.try_exists().map_err(trouble)? {
         if dir.database().try_exists().map_err(trouble)? {
-            return Err(OpenError::KeyGone {
-                key: path,
-                database: dir.database(),
-            });
+            return Err(OpenError::KeyGone { key: path, database: dir.database() });
         }
         match data_dir::create(&path, &system_random()?) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -38,16 +35,11 @@ pub(super) fn read(dir: &DataDir) -> Result<[u8; LENGTH], OpenError> {
     let trouble = |source| OpenError::io("key file", &path, source);
     let mode = fs::metadata(&path).map_err(trouble)?.permissions().mode();
     if mode & 0o077 != 0 {
-        return Err(OpenError::OpenToOthers {
-            path,
-            wanted: "600",
-        });
+        return Err(OpenError::OpenToOthers { path, wanted: "600" });
     }
     let bytes = fs::read(&path).map_err(trouble)?;
     let length = bytes.len();
-    bytes
-        .try_into()
-        .map_err(|_| OpenError::KeyLength { path, length })
+    bytes.try_into().map_err(|_| OpenError::KeyLength { path, length })
 }
 
 #[cfg(test)]
@@ -84,10 +76,7 @@ mod tests {
         open_or_create(&dir).unwrap();
         fs::set_permissions(dir.key_file(), Permissions::from_mode(0o640)).unwrap();
         let error = open_or_create(&dir).unwrap_err();
-        assert!(
-            matches!(error, OpenError::OpenToOthers { wanted: "600", .. }),
-            "{error}"
-        );
+        assert!(matches!(error, OpenError::OpenToOthers { wanted: "600", .. }), "{error}");
     }
 
     #[test]
@@ -95,10 +84,7 @@ mod tests {
         let (_root, dir) = fresh();
         data_dir::create(&dir.key_file(), b"short").unwrap();
         let error = open_or_create(&dir).unwrap_err();
-        assert!(
-            matches!(error, OpenError::KeyLength { length: 5, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, OpenError::KeyLength { length: 5, .. }), "{error}");
     }
 
     #[test]

@@ -32,10 +32,7 @@ impl ServeLock {
                 let mut pid = String::new();
                 file.read_to_string(&mut pid).map_err(trouble)?;
                 let dir = dir.path().to_owned();
-                return Err(OpenError::Served {
-                    dir,
-                    pid: pid.trim().to_owned(),
-                });
+                return Err(OpenError::Served { dir, pid: pid.trim().to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(trouble(error)),
         }
@@ -56,10 +53,7 @@ mod tests {
         let dir = DataDir::open_or_create(root.path()).unwrap();
         let first = ServeLock::take(&dir).unwrap();
         let error = ServeLock::take(&dir).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("process {}", std::process::id())),
-            "{error}"
-        );
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         drop(first);
         ServeLock::take(&dir).unwrap();
     }

@@ -85,17 +85,7 @@ impl Opened {
         // Opening may wait for the disk, for another process or for the network.
         let opening = tokio::task::spawn_blocking(move || Store::open(&location, sealer));
         let store = opening.await.map_err(|_| OpenError::Panicked)??;
-        let block = config
-            .network
-            .address_block
-            .unwrap_or_else(|| LoopbackBlock::of(&node));
-        Ok(Self {
-            dir,
-            store,
-            mint,
-            clock: Arc::new(SystemClock),
-            node,
-            block,
-        })
+        let block = config.network.address_block.unwrap_or_else(|| LoopbackBlock::of(&node));
+        Ok(Self { dir, store, mint, clock: Arc::new(SystemClock), node, block })
     }
 }

@@ -38,10 +38,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = DataDir::open_or_create(root.path()).unwrap();
         let first = open_or_create(&dir, &Mint::from_seed([1; 32])).unwrap();
-        assert_eq!(
-            open_or_create(&dir, &Mint::from_seed([2; 32])).unwrap(),
-            first
-        );
+        assert_eq!(open_or_create(&dir, &Mint::from_seed([2; 32])).unwrap(), first);
         fs::write(dir.node(), "?").unwrap();
         assert!(matches!(read(&dir), Err(OpenError::BadNode(_))));
     }

@@ -3,10 +3,7 @@
 //! Every server has a loopback block of its own, so that servers of one test run never meet.
 //! Dropping it stops its engines and the process, by pid, also when a test fails.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a client signs with the real time"
-)]
+#![expect(clippy::disallowed_methods, reason = "a client signs with the real time")]
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -59,20 +56,14 @@ impl Ourkv {
             block: 32 + BLOCKS.fetch_add(1, Ordering::Relaxed) % 128,
             child: None,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            env: env
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
+            env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         }
     }
 
     /// Starts the process and waits for its address.
     pub(crate) fn serve(&mut self) {
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_file())
-            .unwrap();
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = self.command(&["serve"]);
         command
             .args(["--listen", "127.0.0.1:0", "--dns", "127.0.0.1:0"])
@@ -82,11 +73,8 @@ impl Ourkv {
             .stderr(log);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| {
-            line.unwrap()
-                .strip_prefix("listening on http://")
-                .map(str::to_owned)
-        });
+        let address = lines
+            .find_map(|line| line.unwrap().strip_prefix("listening on http://").map(str::to_owned));
         self.child = Some(child);
         self.address = address.unwrap_or_else(|| panic!("serve ended early: {}", self.log()));
     }
@@ -109,9 +97,7 @@ impl Ourkv {
 
     /// Whether the process still runs.
     pub(crate) fn runs(&mut self) -> bool {
-        self.child
-            .as_mut()
-            .is_some_and(|child| child.try_wait().unwrap().is_none())
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -174,9 +160,7 @@ impl Ourkv {
     }
 
     pub(crate) fn attributes(&self, id: &str) -> Value {
-        let reply = self
-            .client()
-            .call("DescribeInstanceAttribute", &[("InstanceId", id)]);
+        let reply = self.client().call("DescribeInstanceAttribute", &[("InstanceId", id)]);
         reply.expect_ok()["Instances"]["DBInstanceAttribute"][0].clone()
     }
 
@@ -190,19 +174,13 @@ impl Ourkv {
     /// Ends the process, and starts it again with other variables.
     pub(crate) fn restart(&mut self, env: &[(&str, &str)]) {
         self.kill();
-        self.env = env
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        self.env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         self.serve();
     }
 
     /// A variable that the process was started with.
     pub(crate) fn env(&self, name: &str) -> Option<&str> {
-        self.env
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| &**value)
+        self.env.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
     }
 
     /// Waits until `done`; `what` is what is waited for.
@@ -210,11 +188,7 @@ impl Ourkv {
     pub(crate) fn until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let began = Instant::now();
         while !done(self) {
-            assert!(
-                began.elapsed() < PATIENCE,
-                "never came about: {what}\n{}",
-                self.log()
-            );
+            assert!(began.elapsed() < PATIENCE, "never came about: {what}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -252,9 +226,7 @@ impl Ourkv {
     /// The directories of engines, one per instance.
     pub(crate) fn engine_dirs(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.dir.join("engines"));
-        entries
-            .map(|dirs| dirs.map(|dir| dir.unwrap().path()).collect())
-            .unwrap_or_default()
+        entries.map(|dirs| dirs.map(|dir| dir.unwrap().path()).collect()).unwrap_or_default()
     }
 }
 
@@ -287,18 +259,12 @@ impl Client {
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
             .build();
-        Self {
-            address: address.to_owned(),
-            signer: Signer::new(id, secret),
-            agent: config.into(),
-        }
+        Self { address: address.to_owned(), signer: Signer::new(id, secret), agent: config.into() }
     }
 
     /// Calls with the V3 signature.
     pub(crate) fn call(&self, action: &str, params: &[(&str, &str)]) -> Reply {
-        self.send(&self.outgoing(action, params, Format::Json, |call| {
-            self.signer.sign_v3(call)
-        }))
+        self.send(&self.outgoing(action, params, Format::Json, |call| self.signer.sign_v3(call)))
     }
 
     /// Calls with the v1 signature, everything in the query of a GET.
@@ -325,9 +291,7 @@ impl Client {
         format: Format,
         sign: impl FnOnce(&Outgoing<'_>) -> SignedRequest,
     ) -> SignedRequest {
-        let pairs = params
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()));
+        let pairs = params.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         sign(&Outgoing {
             action,
             version: "2015-01-01",
@@ -356,21 +320,13 @@ impl Client {
 
     fn try_send(&self, request: &SignedRequest) -> Result<Reply, ureq::Error> {
         let uri = format!("http://{}{}", self.address, request.path_and_query);
-        let mut builder = ureq::http::Request::builder()
-            .method(request.method)
-            .uri(uri);
+        let mut builder = ureq::http::Request::builder().method(request.method).uri(uri);
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
-        let mut answer = self
-            .agent
-            .run(builder.body(request.body.clone()).unwrap())?;
+        let mut answer = self.agent.run(builder.body(request.body.clone()).unwrap())?;
         let header = |name: &str| {
-            answer
-                .headers()
-                .get(name)
-                .map(|v| v.to_str().unwrap().to_owned())
-                .unwrap_or_default()
+            answer.headers().get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default()
         };
         Ok(Reply {
             status: answer.status().as_u16(),
@@ -402,11 +358,6 @@ impl Reply {
 
     #[track_caller]
     pub(crate) fn expect_refusal(&self, status: u16, code: &str, message: &str) {
-        assert_eq!(
-            self.refusal(),
-            (status, code.to_owned(), message.to_owned()),
-            "{}",
-            self.text
-        );
+        assert_eq!(self.refusal(), (status, code.to_owned(), message.to_owned()), "{}", self.text);
     }
 }

@@ -10,10 +10,9 @@ use crate::common::{Client, KEY_ID, Ourkv};
 /// Parameters with which an action succeeds.
 fn parameters<'a>(action: &str, id: &'a str) -> Vec<(&'a str, &'a str)> {
     match action {
-        "CreateInstance" => vec![
-            ("RegionId", "cn-hongkong"),
-            ("InstanceClass", "redis.basic.small.default"),
-        ],
+        "CreateInstance" => {
+            vec![("RegionId", "cn-hongkong"), ("InstanceClass", "redis.basic.small.default")]
+        }
         "DescribeInstances" => vec![("InstanceIds", id)],
         "DescribeInstanceAttribute" | "DeleteInstance" => vec![("InstanceId", id)],
         "DescribeRegions" | "DescribeZones" => vec![("AcceptLanguage", "en-US")],

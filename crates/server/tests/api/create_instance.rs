@@ -38,25 +38,14 @@ fn create(server: &Ourkv, more: &[(&str, &str)]) -> Reply {
     server.client().call("CreateInstance", &params)
 }
 
-
 #[test]
 fn the_pages_own_example_is_answered_as_the_page_says() {
     let server = Ourkv::start();
-    let params = [
-        REGION,
-        ("InstanceClass", "redis.master.2xlarge.default"),
-        ("InstanceName", "apitest"),
-    ];
-    let reply = server
-        .client()
-        .call_v1("CreateInstance", &params, Format::Json);
+    let params =
+        [REGION, ("InstanceClass", "redis.master.2xlarge.default"), ("InstanceName", "apitest")];
+    let reply = server.client().call_v1("CreateInstance", &params, Format::Json);
     let answer = reply.expect_ok();
-    let keys: BTreeSet<_> = answer
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let keys: BTreeSet<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, SAMPLE_KEYS.into_iter().chain(TABLE_KEYS).collect());
     let id = answer["InstanceId"].as_str().unwrap();
     assert!(id.starts_with("r-j6c"), "{id}");
@@ -72,10 +61,7 @@ fn the_pages_own_example_is_answered_as_the_page_says() {
         ("Connections", json!(10000)),
         ("InstanceName", json!("apitest")),
         ("UserName", json!(id)),
-        (
-            "ConnectionDomain",
-            json!(format!("{id}.redis.rds.aliyuncs.com")),
-        ),
+        ("ConnectionDomain", json!(format!("{id}.redis.rds.aliyuncs.com"))),
         ("NetworkType", json!("CLASSIC")),
         ("NodeType", json!("MASTER_SLAVE")),
         ("RequestId", json!(reply.request_id)),
@@ -96,23 +82,12 @@ fn xml_is_the_default_and_says_the_same_as_json() {
     let server = Ourkv::start();
     let token = ("Token", "same-answer");
     let params = [REGION, CLASS, token];
-    let xml = server
-        .client()
-        .call_v1("CreateInstance", &params, Format::Xml);
-    assert_eq!(
-        (xml.status, &*xml.content_type),
-        (200, "text/xml;charset=utf-8")
-    );
-    let json = server
-        .client()
-        .call_v1("CreateInstance", &params, Format::Json);
+    let xml = server.client().call_v1("CreateInstance", &params, Format::Xml);
+    assert_eq!((xml.status, &*xml.content_type), (200, "text/xml;charset=utf-8"));
+    let json = server.client().call_v1("CreateInstance", &params, Format::Json);
     assert_eq!(json.content_type, "application/json;charset=utf-8");
     let answer = json.expect_ok();
-    assert!(
-        xml.text.contains("<CreateInstanceResponse>"),
-        "{}",
-        xml.text
-    );
+    assert!(xml.text.contains("<CreateInstanceResponse>"), "{}", xml.text);
     for (key, value) in answer.as_object().unwrap() {
         let text = match value {
             Value::String(text) if key == "RequestId" => {
@@ -124,11 +99,7 @@ fn xml_is_the_default_and_says_the_same_as_json() {
         };
         let quoted = format!("<{key}>{text}</{key}>");
         let plain = quoted.replace("&quot;", "\"");
-        assert!(
-            xml.text.contains(&quoted) || xml.text.contains(&plain),
-            "{key}: {}",
-            xml.text
-        );
+        assert!(xml.text.contains(&quoted) || xml.text.contains(&plain), "{key}: {}", xml.text);
     }
 }
 
@@ -178,10 +149,7 @@ fn where_two_refusals_apply_the_order_is_fixed() {
         "0",
     ]);
     let code = |more: &[(&str, &str)]| create(&server, more).refusal().1;
-    assert_eq!(
-        code(&[("Password", "x"), ("ZoneId", "none")]),
-        "InvalidPassword.Malformed"
-    );
+    assert_eq!(code(&[("Password", "x"), ("ZoneId", "none")]), "InvalidPassword.Malformed");
     assert_eq!(code(&[("ZoneId", "cn-none")]), "InvalidZoneId.NotFound");
     assert_eq!(code(&[]), "RealNameAuthenticationError");
     server.cli(&["account", "set", "--real-name", "true"]);
@@ -206,10 +174,7 @@ fn a_coupon_pays_its_part_once() {
         ("BusinessInfo", "000000000"),
     ];
     create(&server, &prepaid).expect_ok();
-    assert_eq!(
-        create(&server, &prepaid).refusal().1,
-        "InvalidCouponNo.NotFound"
-    );
+    assert_eq!(create(&server, &prepaid).refusal().1, "InvalidCouponNo.NotFound");
     let shown: Value =
         serde_json::from_str(&server.cli(&["account", "show", "--output", "json"])).unwrap();
     let balance: f64 = shown["balance"].as_str().unwrap().parse().unwrap();

@@ -12,10 +12,8 @@ const HOLD: Duration = Duration::from_millis(300);
 
 const STANDALONE: &[(&str, &str)] = &[("InstanceClass", "redis.basic.small.default")];
 const PAIR: &[(&str, &str)] = &[("InstanceClass", "redis.master.small.default")];
-const CACHE: &[(&str, &str)] = &[
-    ("InstanceClass", "memcache.master.small.default"),
-    ("InstanceType", "Memcache"),
-];
+const CACHE: &[(&str, &str)] =
+    &[("InstanceClass", "memcache.master.small.default"), ("InstanceType", "Memcache")];
 
 /// How a step is broken.
 #[derive(Debug, Clone, Copy)]
@@ -52,16 +50,9 @@ fn whatever_breaks_it_ends_whole_or_gone(
 
 fn points() -> Vec<String> {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ourkv"));
-    let output = command
-        .args(["failpoints", "--output", "json"])
-        .output()
-        .unwrap();
+    let output = command.args(["failpoints", "--output", "json"]).output().unwrap();
     let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let names = rows
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row["name"].as_str().unwrap().to_owned());
+    let names = rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned());
     names.collect()
 }
 
@@ -73,17 +64,11 @@ fn survives(point: &str, how: Break, shape: &[(&str, &str)]) {
         delete(&mut server, &id);
     }
     server.restart(&[]);
-    let answer = server
-        .client()
-        .call("CreateInstance", &request(shape))
-        .expect_ok();
+    let answer = server.client().call("CreateInstance", &request(shape)).expect_ok();
     let id = answer["InstanceId"].as_str().unwrap();
     if is_listed(&server, id) {
         server.wait_for(id, "Normal");
-        server
-            .client()
-            .call("DeleteInstance", &[("InstanceId", id)])
-            .expect_ok();
+        server.client().call("DeleteInstance", &[("InstanceId", id)]).expect_ok();
     }
     server.until(&format!("{point} {how:?}: nothing left"), |server| {
         server.engine_dirs().is_empty() && capacity_used(server) == 0
@@ -91,25 +76,14 @@ fn survives(point: &str, how: Break, shape: &[(&str, &str)]) {
 }
 
 fn request<'a>(shape: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    [
-        &[
-            ("RegionId", "cn-hongkong"),
-            ("Token", "the-one"),
-            ("Password", PASSWORD),
-        ],
-        shape,
-    ]
-    .concat()
+    [&[("RegionId", "cn-hongkong"), ("Token", "the-one"), ("Password", PASSWORD)], shape].concat()
 }
 
 /// Calls until the instance is `Normal`; `None` once the process died or the step hangs.
 fn create(server: &mut Ourkv, shape: &[(&str, &str)]) -> Option<String> {
     let mut id = None;
     reach(server, |server| {
-        let reply = server
-            .client()
-            .try_call("CreateInstance", &request(shape))
-            .ok()?;
+        let reply = server.client().try_call("CreateInstance", &request(shape)).ok()?;
         let created = reply.json()["InstanceId"].as_str()?.to_owned();
         let normal = status(server, &created)? == "Normal";
         id = Some(created);
@@ -121,10 +95,7 @@ fn create(server: &mut Ourkv, shape: &[(&str, &str)]) -> Option<String> {
 /// Deletes, and waits until nothing is left, the process died or the step hangs.
 fn delete(server: &mut Ourkv, id: &str) {
     reach(server, |server| {
-        let reply = server
-            .client()
-            .try_call("DeleteInstance", &[("InstanceId", id)])
-            .ok()?;
+        let reply = server.client().try_call("DeleteInstance", &[("InstanceId", id)]).ok()?;
         Some(matches!(reply.status, 200 | 404) && server.engine_dirs().is_empty())
     });
 }
@@ -140,45 +111,30 @@ fn reach(server: &mut Ourkv, mut done: impl FnMut(&Ourkv) -> Option<bool>) -> bo
         if holds(server) && began.elapsed() > HOLD {
             return false;
         }
-        assert!(
-            began.elapsed() < crate::common::PATIENCE,
-            "{}",
-            server.log()
-        );
+        assert!(began.elapsed() < crate::common::PATIENCE, "{}", server.log());
         std::thread::sleep(Duration::from_millis(5));
     }
     false
 }
 
 fn holds(server: &Ourkv) -> bool {
-    server
-        .env("FAILPOINTS")
-        .is_some_and(|set| set.ends_with("pause"))
+    server.env("FAILPOINTS").is_some_and(|set| set.ends_with("pause"))
 }
 
 fn status(server: &Ourkv, id: &str) -> Option<String> {
-    let reply = server
-        .client()
-        .try_call("DescribeInstanceAttribute", &[("InstanceId", id)])
-        .ok()?;
+    let reply =
+        server.client().try_call("DescribeInstanceAttribute", &[("InstanceId", id)]).ok()?;
     let attributes = &reply.json()["Instances"]["DBInstanceAttribute"][0];
     attributes["InstanceStatus"].as_str().map(str::to_owned)
 }
 
 fn is_listed(server: &Ourkv, id: &str) -> bool {
-    let reply = server
-        .client()
-        .call("DescribeInstances", &[("InstanceIds", id)]);
+    let reply = server.client().call("DescribeInstances", &[("InstanceIds", id)]);
     reply.expect_ok()["TotalCount"] == 1
 }
 
 fn capacity_used(server: &Ourkv) -> i64 {
     let zones: Value =
         serde_json::from_str(&server.cli(&["zone", "ls", "--output", "json"])).unwrap();
-    zones
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|zone| zone["used_mb"].as_i64())
-        .sum()
+    zones.as_array().unwrap().iter().filter_map(|zone| zone["used_mb"].as_i64()).sum()
 }

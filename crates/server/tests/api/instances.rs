@@ -18,10 +18,7 @@ fn id(created: &Value) -> &str {
 /// A connection that is logged in as the tenant.
 fn login(created: &Value) -> redis::Connection {
     let mut connection = Ourkv::redis(created).unwrap();
-    let () = redis::cmd("AUTH")
-        .arg(PASSWORD)
-        .query(&mut connection)
-        .unwrap();
+    let () = redis::cmd("AUTH").arg(PASSWORD).query(&mut connection).unwrap();
     connection
 }
 
@@ -32,8 +29,7 @@ fn engines(dir: &Path) -> BTreeMap<String, u32> {
         let entry = entry.ok()?;
         let pid = entry.file_name().to_str()?.parse().ok()?;
         let home = std::fs::read_link(entry.path().join("cwd")).ok()?;
-        home.starts_with(&root)
-            .then(|| (home.display().to_string(), pid))
+        home.starts_with(&root).then(|| (home.display().to_string(), pid))
     });
     processes.collect()
 }
@@ -47,19 +43,13 @@ fn a_redis_instance_lets_its_tenant_in_and_nobody_else(
     // the first form only.
     let created = server.normal(&[class, ("EngineVersion", "4.0")]);
     let auth = |arguments: &[&str]| -> redis::RedisResult<String> {
-        redis::cmd("AUTH")
-            .arg(arguments)
-            .query(&mut Ourkv::redis(&created)?)
+        redis::cmd("AUTH").arg(arguments).query(&mut Ourkv::redis(&created)?)
     };
     let combined = format!("{}:{PASSWORD}", id(&created));
     for arguments in [&[PASSWORD][..], &[&combined], &[id(&created), PASSWORD]] {
         assert_eq!(auth(arguments).unwrap(), "OK", "{arguments:?}");
     }
-    for arguments in [
-        &["wrong"][..],
-        &[id(&created), "wrong"],
-        &["cp_admin", PASSWORD],
-    ] {
+    for arguments in [&["wrong"][..], &[id(&created), "wrong"], &["cp_admin", PASSWORD]] {
         auth(arguments).unwrap_err();
     }
     let ping: redis::RedisResult<String> =
@@ -69,14 +59,8 @@ fn a_redis_instance_lets_its_tenant_in_and_nobody_else(
     let () = tenant.set("key", "value").unwrap();
     assert_eq!(tenant.get::<_, String>("key").unwrap(), "value");
     let memory: String = redis::cmd("INFO").arg("memory").query(&mut tenant).unwrap();
-    assert!(
-        memory.contains(&format!("maxmemory:{}", 1024 * 1024 * 1024)),
-        "{memory}"
-    );
-    redis::cmd("CONFIG")
-        .arg(&["GET", "maxmemory"])
-        .query::<redis::Value>(&mut tenant)
-        .unwrap_err();
+    assert!(memory.contains(&format!("maxmemory:{}", 1024 * 1024 * 1024)), "{memory}");
+    redis::cmd("CONFIG").arg(&["GET", "maxmemory"]).query::<redis::Value>(&mut tenant).unwrap_err();
 }
 
 #[test]
@@ -101,10 +85,7 @@ fn without_a_password_nobody_can_log_in() {
     let ping: redis::RedisResult<String> = redis::cmd("PING").query(&mut connection);
     assert!(ping.unwrap_err().to_string().contains("NOAUTH"));
     for password in ["", "default", id(&created)] {
-        redis::cmd("AUTH")
-            .arg(password)
-            .query::<String>(&mut connection)
-            .unwrap_err();
+        redis::cmd("AUTH").arg(password).query::<String>(&mut connection).unwrap_err();
     }
 }
 
@@ -122,10 +103,8 @@ fn a_config_reaches_the_engine_and_the_answers() {
     assert!(memory.contains("maxmemory_policy:allkeys-lru"), "{memory}");
     let fields: Vec<_> = (0..8).map(|n| (n, n)).collect();
     let () = tenant.hset_multiple("hash", &fields).unwrap();
-    let encoding: String = redis::cmd("OBJECT")
-        .arg(&["ENCODING", "hash"])
-        .query(&mut tenant)
-        .unwrap();
+    let encoding: String =
+        redis::cmd("OBJECT").arg(&["ENCODING", "hash"]).query(&mut tenant).unwrap();
     assert_eq!(encoding, "hashtable");
 }
 
@@ -134,24 +113,15 @@ fn a_deleted_instance_is_gone_at_once_and_leaves_nothing() {
     let server = Ourkv::start();
     let created = server.normal(&[PAIR]);
     assert_eq!(engines(&server.dir).len(), 2);
-    server
-        .client()
-        .call("DeleteInstance", &[("InstanceId", id(&created))])
-        .expect_ok();
+    server.client().call("DeleteInstance", &[("InstanceId", id(&created))]).expect_ok();
     for action in ["DescribeInstanceAttribute", "DeleteInstance"] {
-        server
-            .client()
-            .call(action, &[("InstanceId", id(&created))])
-            .expect_refusal(
-                404,
-                "InvalidInstanceId.NotFound",
-                "The InstanceId provided does not exist in our records.",
-            );
+        server.client().call(action, &[("InstanceId", id(&created))]).expect_refusal(
+            404,
+            "InvalidInstanceId.NotFound",
+            "The InstanceId provided does not exist in our records.",
+        );
     }
-    assert_eq!(
-        server.client().call("DescribeInstances", &[]).expect_ok()["TotalCount"],
-        0
-    );
+    assert_eq!(server.client().call("DescribeInstances", &[]).expect_ok()["TotalCount"], 0);
     server.until("no engine, no directory", |server| {
         engines(&server.dir).is_empty() && server.engine_dirs().is_empty()
     });
@@ -162,9 +132,7 @@ fn a_deleted_instance_is_gone_at_once_and_leaves_nothing() {
 fn what_is_paid_for_in_advance_is_not_deleted() {
     let server = Ourkv::start();
     let created = server.normal(&[STANDALONE, ("ChargeType", "PrePaid"), ("Period", "1")]);
-    let refused = server
-        .client()
-        .call("DeleteInstance", &[("InstanceId", id(&created))]);
+    let refused = server.client().call("DeleteInstance", &[("InstanceId", id(&created))]);
     assert_eq!(refused.refusal().1, "InvalidOrderCharge.NotSupport");
     server.wait_for(id(&created), "Normal");
 }
@@ -172,20 +140,13 @@ fn what_is_paid_for_in_advance_is_not_deleted() {
 #[test]
 fn engines_outlive_the_control_plane_and_are_adopted() {
     let mut server = Ourkv::start();
-    let created: Vec<_> = [STANDALONE, PAIR]
-        .iter()
-        .map(|class| server.normal(&[*class]))
-        .collect();
+    let created: Vec<_> = [STANDALONE, PAIR].iter().map(|class| server.normal(&[*class])).collect();
     let mut tenant = login(&created[1]);
     let () = tenant.set("kept", 1).unwrap();
     let before = engines(&server.dir);
     assert_eq!(before.len(), 3);
     server.kill();
-    assert_eq!(
-        tenant.get::<_, i64>("kept").unwrap(),
-        1,
-        "the connection outlives ourkv"
-    );
+    assert_eq!(tenant.get::<_, i64>("kept").unwrap(), 1, "the connection outlives ourkv");
     server.serve();
     for created in &created {
         server.wait_for(id(created), "Normal");
@@ -207,10 +168,7 @@ fn a_dead_engine_is_back_on_the_same_address_with_its_data() {
     }
     server.until("both engines are new ones", |server| {
         let now = engines(&server.dir);
-        now.len() == 2
-            && now
-                .values()
-                .all(|pid| before.values().all(|old| old != pid))
+        now.len() == 2 && now.values().all(|pid| before.values().all(|old| old != pid))
     });
     server.wait_for(id(&created), "Normal");
     assert_eq!(login(&created).get::<_, i64>("kept").unwrap(), 1);
@@ -225,25 +183,16 @@ fn kill(pid: u32) {
 fn a_stranger_on_the_address_is_reported_and_left_alone() {
     let server = Ourkv::start();
     let first = server.normal(&[STANDALONE]);
-    let [a, b, c, d] = first["PrivateIpAddr"]
-        .as_str()
-        .unwrap()
-        .parse::<std::net::Ipv4Addr>()
-        .unwrap()
-        .octets();
+    let [a, b, c, d] =
+        first["PrivateIpAddr"].as_str().unwrap().parse::<std::net::Ipv4Addr>().unwrap().octets();
     let next = format!("{a}.{b}.{c}.{}:6379", d + 1);
     let stranger = std::net::TcpListener::bind(&next).unwrap();
     let second = server.create(&[STANDALONE]);
-    assert_eq!(
-        next,
-        format!("{}:6379", second["PrivateIpAddr"].as_str().unwrap())
-    );
+    assert_eq!(next, format!("{}:6379", second["PrivateIpAddr"].as_str().unwrap()));
     server.until("the conflict is reported", |server| {
         let attributes = server.attributes(id(&second));
         attributes["InstanceStatus"] == "Creating"
-            && attributes["StatusReason"]
-                .as_str()
-                .is_some_and(|why| why.contains("in use"))
+            && attributes["StatusReason"].as_str().is_some_and(|why| why.contains("in use"))
     });
     server.normal(&[STANDALONE]);
     stranger.set_nonblocking(true).unwrap();
@@ -253,11 +202,7 @@ fn a_stranger_on_the_address_is_reported_and_left_alone() {
         std::io::Read::read_to_string(&mut stream, &mut said).unwrap();
         said
     });
-    assert_eq!(
-        knocked.collect::<String>(),
-        "",
-        "nothing is said to a stranger"
-    );
+    assert_eq!(knocked.collect::<String>(), "", "nothing is said to a stranger");
     drop(stranger);
     server.wait_for(id(&second), "Normal");
 }
@@ -265,27 +210,13 @@ fn a_stranger_on_the_address_is_reported_and_left_alone() {
 #[test]
 fn filters_select() {
     let server = Ourkv::start();
-    let cache = [
-        ("InstanceClass", "memcache.master.small.default"),
-        ("InstanceType", "Memcache"),
-    ];
+    let cache = [("InstanceClass", "memcache.master.small.default"), ("InstanceType", "Memcache")];
     let a = server.create(&[STANDALONE, ("InstanceName", "alpha-one")]);
-    let b = server.create(&[
-        PAIR,
-        ("InstanceName", "alpha-two"),
-        ("EngineVersion", "5.0"),
-    ]);
-    let c = server.create(&[
-        cache[0],
-        cache[1],
-        ("InstanceName", "beta"),
-        ("RegionId", "cn-hangzhou"),
-    ]);
+    let b = server.create(&[PAIR, ("InstanceName", "alpha-two"), ("EngineVersion", "5.0")]);
+    let c =
+        server.create(&[cache[0], cache[1], ("InstanceName", "beta"), ("RegionId", "cn-hangzhou")]);
     let list = |filter: &[(&str, &str)]| -> Vec<String> {
-        let answer = server
-            .client()
-            .call("DescribeInstances", filter)
-            .expect_ok();
+        let answer = server.client().call("DescribeInstances", filter).expect_ok();
         let instances = answer["Instances"]["KVStoreInstance"].as_array().unwrap();
         let mut names: Vec<_> = instances
             .iter()
@@ -297,10 +228,7 @@ fn filters_select() {
     for (filter, expected) in [
         (&[][..], &["alpha-one", "alpha-two", "beta"][..]),
         (&[("RegionId", "cn-hangzhou")], &["beta"]),
-        (
-            &[("InstanceIds", &*format!("{},{}", id(&a), id(&c)))],
-            &["alpha-one", "beta"],
-        ),
+        (&[("InstanceIds", &*format!("{},{}", id(&a), id(&c)))], &["alpha-one", "beta"]),
         (&[("SearchKey", "alpha")], &["alpha-one", "alpha-two"]),
         (&[("SearchKey", "%")], &[]),
         (&[("SearchKey", id(&b))], &["alpha-two"]),
@@ -308,16 +236,10 @@ fn filters_select() {
         (&[("EngineVersion", "5.0")], &["alpha-two"]),
         (&[("NodeType", "single")], &["alpha-one"]),
         (&[("ChargeType", "PrePaid")], &[]),
-        (
-            &[("NetworkType", "CLASSIC"), ("InstanceClass", STANDALONE.1)],
-            &["alpha-one"],
-        ),
+        (&[("NetworkType", "CLASSIC"), ("InstanceClass", STANDALONE.1)], &["alpha-one"]),
         (&[("ArchitectureType", "cluster")], &[]),
         (&[("EditionType", "Enterprise")], &[]),
-        (
-            &[("PrivateIp", b["PrivateIpAddr"].as_str().unwrap())],
-            &["alpha-two"],
-        ),
+        (&[("PrivateIp", b["PrivateIpAddr"].as_str().unwrap())], &["alpha-two"]),
         (&[("ZoneId", "cn-hongkong-b")], &["alpha-one", "alpha-two"]),
         (&[("Expired", "false")], &["alpha-one", "alpha-two", "beta"]),
         (&[("Expired", "true")], &[]),
@@ -357,33 +279,19 @@ fn filters_are_checked() {
 #[test]
 fn regions_and_zones_have_the_documented_shape() {
     let server = Ourkv::start();
-    let regions = server
-        .client()
-        .call("DescribeRegions", &[("AcceptLanguage", "en-US")])
-        .expect_ok();
+    let regions =
+        server.client().call("DescribeRegions", &[("AcceptLanguage", "en-US")]).expect_ok();
     let regions = regions["RegionIds"]["KVStoreRegion"].as_array().unwrap();
-    let hongkong = regions
-        .iter()
-        .find(|region| region["RegionId"] == "cn-hongkong")
-        .unwrap();
+    let hongkong = regions.iter().find(|region| region["RegionId"] == "cn-hongkong").unwrap();
     assert_eq!(hongkong["LocalName"], "China (Hong Kong)");
     assert_eq!(hongkong["ZoneIds"], "cn-hongkong-b,cn-hongkong-c");
     assert_eq!(hongkong["ZoneIdList"]["ZoneId"][0], "cn-hongkong-b");
-    let zones = server
-        .client()
-        .call("DescribeZones", &[("RegionId", "cn-hongkong")])
-        .expect_ok();
+    let zones = server.client().call("DescribeZones", &[("RegionId", "cn-hongkong")]).expect_ok();
     let zone = &zones["Zones"]["KVStoreZone"][0];
-    assert_eq!(
-        (&zone["ZoneId"], &zone["IsRds"]),
-        (&"cn-hongkong-b".into(), &true.into())
+    assert_eq!((&zone["ZoneId"], &zone["IsRds"]), (&"cn-hongkong-b".into(), &true.into()));
+    server.client().call("DescribeZones", &[("RegionId", "nowhere")]).expect_refusal(
+        404,
+        "InvalidRegion.NotFound",
+        "The specified region does not exist.",
     );
-    server
-        .client()
-        .call("DescribeZones", &[("RegionId", "nowhere")])
-        .expect_refusal(
-            404,
-            "InvalidRegion.NotFound",
-            "The specified region does not exist.",
-        );
 }

@@ -13,33 +13,23 @@ fn a_nonce_is_used_once_also_after_a_restart_and_in_other_order() {
     let mut request = client.sign_v1("DescribeRegions", &[], Format::Json);
     client.send(&request).expect_ok();
     let used = "Specified signature nonce was used already.";
-    client
-        .send(&request)
-        .expect_refusal(400, "SignatureNonceUsed", used);
+    client.send(&request).expect_refusal(400, "SignatureNonceUsed", used);
     let query = request.path_and_query.strip_prefix("/?").unwrap();
     let mut pairs: Vec<_> = query.split('&').collect();
     pairs.reverse();
     request.path_and_query = format!("/?{}", pairs.join("&"));
-    client
-        .send(&request)
-        .expect_refusal(400, "SignatureNonceUsed", used);
+    client.send(&request).expect_refusal(400, "SignatureNonceUsed", used);
     server.restart(&[]);
     let client = Client::new(&server.address, KEY_ID, KEY_SECRET);
-    client
-        .send(&request)
-        .expect_refusal(400, "SignatureNonceUsed", used);
+    client.send(&request).expect_refusal(400, "SignatureNonceUsed", used);
 }
 
 #[test]
 fn a_bad_signature_burns_no_nonce_and_shows_the_servers_string_to_sign() {
     let server = Ourkv::start();
-    let good = server
-        .client()
-        .sign_v1("DescribeRegions", &[], Format::Json);
+    let good = server.client().sign_v1("DescribeRegions", &[], Format::Json);
     let mut bad = good.clone();
-    bad.path_and_query = bad
-        .path_and_query
-        .replace("DescribeRegions", "DescribeZones");
+    bad.path_and_query = bad.path_and_query.replace("DescribeRegions", "DescribeZones");
     let (status, code, message) = server.client().send(&bad).refusal();
     assert_eq!((status, &*code), (400, "SignatureDoesNotMatch"));
     let pieces: Vec<_> = message.split(':').collect();
@@ -92,10 +82,7 @@ fn an_unknown_action_is_not_found_in_the_format_that_was_asked_for() {
     assert_eq!(json.json()["RequestId"], json.request_id);
     assert_eq!(json.json()["HostId"], server.address);
     let xml = server.client().call_v1("NoSuchAction", &[], Format::Xml);
-    assert_eq!(
-        (xml.status, &*xml.content_type),
-        (404, "text/xml;charset=utf-8")
-    );
+    assert_eq!((xml.status, &*xml.content_type), (404, "text/xml;charset=utf-8"));
     assert!(
         xml.text.contains("<Error>") && xml.text.contains("<Code>InvalidAction.NotFound</Code>")
     );
@@ -104,9 +91,7 @@ fn an_unknown_action_is_not_found_in_the_format_that_was_asked_for() {
 /// Sends raw bytes and returns the whole answer.
 fn raw(server: &Ourkv, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream
-        .set_read_timeout(Some(crate::common::PATIENCE))
-        .unwrap();
+    stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
     stream.write_all(bytes).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -121,10 +106,7 @@ fn a_request_without_a_signature_is_refused_in_xml() {
         b"GET /?Action=DescribeRegions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     );
     assert!(text.starts_with("HTTP/1.1 400"), "{text}");
-    assert!(
-        text.contains("text/xml;charset=utf-8") && text.contains("MissingParameter"),
-        "{text}"
-    );
+    assert!(text.contains("text/xml;charset=utf-8") && text.contains("MissingParameter"), "{text}");
 }
 
 #[test]
@@ -147,11 +129,15 @@ fn hostile_sizes_get_a_clear_refusal() {
 
 #[test]
 fn slow_and_idle_clients_lose_their_connection_and_delay_nobody() {
-    let server = Ourkv::start_with(&[], &[("OURKV_LIMITS__HEADER_SECONDS", "1"), ("OURKV_LIMITS__BODY_SECONDS", "1")]);
+    let server = Ourkv::start_with(
+        &[],
+        &[("OURKV_LIMITS__HEADER_SECONDS", "1"), ("OURKV_LIMITS__BODY_SECONDS", "1")],
+    );
     let slow: Vec<_> = (0..300)
         .map(|n| {
             let mut stream = TcpStream::connect(&server.address).unwrap();
-            let begun = ["", "GET / HT", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"];
+            let begun =
+                ["", "GET / HT", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"];
             stream.write_all(begun[n % 3].as_bytes()).unwrap();
             stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
             stream
@@ -173,20 +159,13 @@ fn every_answered_call_is_audited_without_secrets() {
     let server = Ourkv::start();
     let created = server.create(&[("InstanceName", "audited")]);
     server.client().call("DescribeInstances", &[]).expect_ok();
-    server
-        .client()
-        .call("DeleteInstance", &[("InstanceId", "r-none")])
-        .refusal();
+    server.client().call("DeleteInstance", &[("InstanceId", "r-none")]).refusal();
     let mut audit = String::new();
     server.until("three audit lines", |server| {
         audit = server.cli(&["audit", "--output", "json"]);
-        [
-            "CreateInstance",
-            "DescribeInstances",
-            "InvalidInstanceId.NotFound",
-        ]
-        .iter()
-        .all(|word| audit.contains(word))
+        ["CreateInstance", "DescribeInstances", "InvalidInstanceId.NotFound"]
+            .iter()
+            .all(|word| audit.contains(word))
     });
     assert!(audit.contains(created["RequestId"].as_str().unwrap()));
     assert!(audit.contains("Password=***"), "{audit}");
@@ -200,16 +179,10 @@ fn health_and_metrics_answer_without_a_signature() {
     let server = Ourkv::start();
     server.client().call("DescribeRegions", &[]).expect_ok();
     assert!(
-        raw(
-            &server,
-            b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )
-        .starts_with("HTTP/1.1 200")
+        raw(&server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .starts_with("HTTP/1.1 200")
     );
-    let metrics = raw(
-        &server,
-        b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-    );
+    let metrics = raw(&server, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(
         metrics.contains("ourkv_calls_total{action=\"DescribeRegions\",code=\"OK\"} 1"),
         "{metrics}"

@@ -33,10 +33,8 @@ impl Asker {
     /// Asks for an instance that must be refused.
     #[track_caller]
     fn no_instance(&mut self, more: &[(&str, &str)]) {
-        let mut params = vec![
-            ("RegionId", "cn-hongkong"),
-            ("InstanceClass", "redis.basic.small.default"),
-        ];
+        let mut params =
+            vec![("RegionId", "cn-hongkong"), ("InstanceClass", "redis.basic.small.default")];
         params.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
         params.extend(more);
         self.refused(CREATE, &params);
@@ -57,8 +55,7 @@ impl Asker {
 
 #[test]
 fn every_declared_refusal_is_reached_and_no_other() {
-    let mut asker =
-        Asker { server: Ourkv::start_with(&[], &[HELD]), answered: Answered::new() };
+    let mut asker = Asker { server: Ourkv::start_with(&[], &[HELD]), answered: Answered::new() };
     malformed(&mut asker);
     unknown(&mut asker);
     states_of_the_account(&mut asker);
@@ -169,7 +166,8 @@ fn states_of_the_account(asker: &mut Asker) {
         asker.no_instance_while(&command(set), &command(unset), more);
     }
     let zone = [("ZoneId", "cn-hongkong-b")];
-    let (set, unset) = ("zone set cn-hongkong-b --quota-mb 1000", "zone set cn-hongkong-b --quota-mb none");
+    let (set, unset) =
+        ("zone set cn-hongkong-b --quota-mb 1000", "zone set cn-hongkong-b --quota-mb none");
     asker.no_instance_while(set, unset, &zone);
 }
 

@@ -4,19 +4,15 @@ use std::collections::HashSet;
 
 use crate::common::Ourkv;
 
-const REQUEST: [(&str, &str); 2] = [
-    ("RegionId", "cn-hongkong"),
-    ("InstanceClass", "redis.basic.small.default"),
-];
+const REQUEST: [(&str, &str); 2] =
+    [("RegionId", "cn-hongkong"), ("InstanceClass", "redis.basic.small.default")];
 
 fn with_token(token: &str) -> Vec<(&str, &str)> {
     [REQUEST.as_slice(), &[("Token", token)]].concat()
 }
 
 fn total(server: &Ourkv) -> i64 {
-    server.client().call("DescribeInstances", &[]).expect_ok()["TotalCount"]
-        .as_i64()
-        .unwrap()
+    server.client().call("DescribeInstances", &[]).expect_ok()["TotalCount"].as_i64().unwrap()
 }
 
 #[test]
@@ -31,10 +27,7 @@ fn a_hundred_concurrent_callers_get_one_instance() {
                 })
             })
             .collect();
-        callers
-            .into_iter()
-            .map(|caller| caller.join().unwrap())
-            .collect()
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
     assert_eq!(ids.len(), 1);
     assert_eq!(total(&server), 1);
@@ -60,27 +53,15 @@ fn a_token_is_case_sensitive_and_of_one_region() {
 #[test]
 fn a_token_survives_a_kill_and_a_deletion() {
     let mut server = Ourkv::start();
-    let answer = server
-        .client()
-        .call("CreateInstance", &with_token("kept"))
-        .expect_ok();
+    let answer = server.client().call("CreateInstance", &with_token("kept")).expect_ok();
     let id = answer["InstanceId"].as_str().unwrap().to_owned();
     server.restart(&[]);
-    let mut again = server
-        .client()
-        .call("CreateInstance", &with_token("kept"))
-        .expect_ok();
+    let mut again = server.client().call("CreateInstance", &with_token("kept")).expect_ok();
     again["RequestId"] = answer["RequestId"].clone();
     assert_eq!(again, answer);
     server.wait_for(&id, "Normal");
-    server
-        .client()
-        .call("DeleteInstance", &[("InstanceId", &id)])
-        .expect_ok();
-    let replayed = server
-        .client()
-        .call("CreateInstance", &with_token("kept"))
-        .expect_ok();
+    server.client().call("DeleteInstance", &[("InstanceId", &id)]).expect_ok();
+    let replayed = server.client().call("CreateInstance", &with_token("kept")).expect_ok();
     assert_eq!(replayed["InstanceId"], answer["InstanceId"]);
     assert_eq!(total(&server), 0);
 }
@@ -129,13 +110,8 @@ fn two_accounts_do_not_see_each_others_tokens_nor_instances() {
     let key: serde_json::Value = serde_json::from_str(&made).unwrap();
     let (id, secret) = (key["id"].as_str().unwrap(), key["secret"].as_str().unwrap());
     let other = crate::common::Client::new(&server.address, id, secret);
-    let mine = server
-        .client()
-        .call("CreateInstance", &with_token("shared"))
-        .expect_ok();
-    let theirs = other
-        .call("CreateInstance", &with_token("shared"))
-        .expect_ok();
+    let mine = server.client().call("CreateInstance", &with_token("shared")).expect_ok();
+    let theirs = other.call("CreateInstance", &with_token("shared")).expect_ok();
     let mine = mine["InstanceId"].as_str().unwrap();
     assert_ne!(theirs["InstanceId"], mine);
     for action in ["DescribeInstanceAttribute", "DeleteInstance"] {
@@ -145,8 +121,5 @@ fn two_accounts_do_not_see_each_others_tokens_nor_instances() {
             "The InstanceId provided does not exist in our records.",
         );
     }
-    assert_eq!(
-        other.call("DescribeInstances", &[]).expect_ok()["TotalCount"],
-        1
-    );
+    assert_eq!(other.call("DescribeInstances", &[]).expect_ok()["TotalCount"], 1);
 }

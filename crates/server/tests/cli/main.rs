@@ -1,9 +1,6 @@
 //! The command line as operators see it: the real program on directories of its own.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests end a test as tests do"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests end a test as tests do")]
 
 mod admin;
 #[path = "../api/common.rs"]

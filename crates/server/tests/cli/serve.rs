@@ -24,16 +24,8 @@ struct Serve {
 
 fn ourkv(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ourkv"));
-    command
-        .args(arguments)
-        .arg("--data-dir")
-        .arg(dir)
-        .stdin(Stdio::null());
-    for name in [
-        "OURKV_ACCESS_KEY_ID",
-        "OURKV_ACCESS_KEY_SECRET",
-        "OURKV_CONFIG",
-    ] {
+    command.args(arguments).arg("--data-dir").arg(dir).stdin(Stdio::null());
+    for name in ["OURKV_ACCESS_KEY_ID", "OURKV_ACCESS_KEY_SECRET", "OURKV_CONFIG"] {
         command.env_remove(name);
     }
     command
@@ -45,11 +37,7 @@ fn run(dir: &Path, arguments: &[&str]) -> Output {
 
 #[track_caller]
 fn stdout(output: &Output) -> String {
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
@@ -62,10 +50,7 @@ fn audit(dir: &Path, containing: &str) -> String {
         if !lines.is_empty() {
             return lines;
         }
-        assert!(
-            began.elapsed() < PATIENCE,
-            "no audit line with {containing}"
-        );
+        assert!(began.elapsed() < PATIENCE, "no audit line with {containing}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -84,15 +69,9 @@ impl Serve {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("listening on ").map(str::to_owned);
-        let mut server = Self {
-            child,
-            talk,
-            url: url.clone().unwrap_or_default(),
-        };
+        let mut server = Self { child, talk, url: url.clone().unwrap_or_default() };
         assert!(url.is_some(), "serve said {line:?}:\n{}", server.talk());
         server
     }
@@ -129,9 +108,7 @@ impl Drop for Serve {
 /// The secret in the credentials file.
 fn secret(dir: &Path) -> String {
     let text = fs::read_to_string(dir.join("credentials")).unwrap();
-    let line = text
-        .lines()
-        .find_map(|l| l.strip_prefix("ALIBABA_CLOUD_ACCESS_KEY_SECRET="));
+    let line = text.lines().find_map(|l| l.strip_prefix("ALIBABA_CLOUD_ACCESS_KEY_SECRET="));
     line.unwrap().to_owned()
 }
 
@@ -153,14 +130,8 @@ fn the_first_start_shows_the_secret_once_and_the_second_never() {
     assert!(!listed.contains(&secret));
     let vpcs = stdout(&run(&dir, &["vpc", "ls", "--output", "json"]));
     let vpcs: serde_json::Value = serde_json::from_str(&vpcs).unwrap();
-    let regions = ourkv_domain::catalogue::Catalogue::builtin()
-        .regions()
-        .len();
-    assert_eq!(
-        vpcs.as_array().unwrap().len(),
-        regions,
-        "one in each region, made once"
-    );
+    let regions = ourkv_domain::catalogue::Catalogue::builtin().regions().len();
+    assert_eq!(vpcs.as_array().unwrap().len(), regions, "one in each region, made once");
 }
 
 #[test]
@@ -182,10 +153,7 @@ fn others_can_read_nothing_of_it() {
 fn a_second_server_is_refused_and_told_who_serves() {
     let root = tempfile::tempdir().unwrap();
     let first = Serve::start(root.path(), &[]);
-    for arguments in [
-        &["serve", "--listen", "127.0.0.1:0", "--dns", "off"][..],
-        &["down"][..],
-    ] {
+    for arguments in [&["serve", "--listen", "127.0.0.1:0", "--dns", "off"][..], &["down"][..]] {
         let refused = run(root.path(), arguments);
         assert_eq!(refused.status.code(), Some(1));
         let expected = format!("process {} serves", first.child.id());
@@ -198,23 +166,14 @@ fn a_second_server_is_refused_and_told_who_serves() {
 #[test]
 fn a_key_of_the_environment_is_never_shown_and_a_later_one_is_added() {
     let root = tempfile::tempdir().unwrap();
-    let key = |id, secret| {
-        [
-            ("OURKV_ACCESS_KEY_ID", id),
-            ("OURKV_ACCESS_KEY_SECRET", secret),
-        ]
-    };
+    let key = |id, secret| [("OURKV_ACCESS_KEY_ID", id), ("OURKV_ACCESS_KEY_SECRET", secret)];
     let talk = Serve::start(root.path(), &key("LTAI5tFirst", "first-secret")).end();
     assert!(!talk.contains("first-secret"), "{talk}");
 
     let server = Serve::start(root.path(), &key("LTAI5tSecond", "second-secret"));
-    for (id, secret) in [
-        ("LTAI5tFirst", "first-secret"),
-        ("LTAI5tSecond", "second-secret"),
-    ] {
+    for (id, secret) in [("LTAI5tFirst", "first-secret"), ("LTAI5tSecond", "second-secret")] {
         let mut call = ourkv(root.path(), &["call", "DescribeRegions"]);
-        call.env("ALIBABA_CLOUD_ACCESS_KEY_ID", id)
-            .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret);
+        call.env("ALIBABA_CLOUD_ACCESS_KEY_ID", id).env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret);
         stdout(&call.output().unwrap());
     }
     assert_eq!(secret(root.path()), "second-secret");
@@ -229,16 +188,9 @@ fn a_key_of_the_environment_is_never_shown_and_a_later_one_is_added() {
 fn half_a_key_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let mut command = ourkv(root.path(), &["serve", "--listen", "127.0.0.1:0"]);
-    let refused = command
-        .env("OURKV_ACCESS_KEY_ID", "LTAI5tHalf")
-        .output()
-        .unwrap();
+    let refused = command.env("OURKV_ACCESS_KEY_ID", "LTAI5tHalf").output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        stderr(&refused).contains("or neither"),
-        "{}",
-        stderr(&refused)
-    );
+    assert!(stderr(&refused).contains("or neither"), "{}", stderr(&refused));
 }
 
 #[test]
@@ -248,11 +200,7 @@ fn a_lost_key_file_is_an_error_and_not_replaced() {
     fs::remove_file(root.path().join("secret.key")).unwrap();
     let refused = run(root.path(), &["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        stderr(&refused).contains("secret.key"),
-        "{}",
-        stderr(&refused)
-    );
+    assert!(stderr(&refused).contains("secret.key"), "{}", stderr(&refused));
     assert!(!root.path().join("secret.key").exists());
 }
 
@@ -265,10 +213,7 @@ fn env_prints_what_a_shell_and_sdks_take() {
         "{exports}\nprintf '%s %s' \"$ALIBABA_CLOUD_ACCESS_KEY_SECRET\" \"$OURKV_ENDPOINT\""
     );
     let shell = Command::new("sh").arg("-c").arg(script).output().unwrap();
-    assert_eq!(
-        stdout(&shell),
-        format!("{} {}", secret(root.path()), server.url)
-    );
+    assert_eq!(stdout(&shell), format!("{} {}", secret(root.path()), server.url));
     server.end();
 }
 
@@ -277,17 +222,8 @@ fn call_signs_both_ways_and_tells_errors_apart() {
     let root = tempfile::tempdir().unwrap();
     let server = Serve::start(root.path(), &[]);
     for sign in ["v1", "v3"] {
-        let query = [
-            "--sign",
-            sign,
-            "--query",
-            "RegionIds.KVStoreRegion.0.RegionId",
-        ];
-        let arguments = [
-            &["call", "DescribeRegions", "AcceptLanguage=en-US"][..],
-            &query,
-        ]
-        .concat();
+        let query = ["--sign", sign, "--query", "RegionIds.KVStoreRegion.0.RegionId"];
+        let arguments = [&["call", "DescribeRegions", "AcceptLanguage=en-US"][..], &query].concat();
         let region = stdout(&run(root.path(), &arguments));
         assert!(region.starts_with("cn-"), "{region}");
     }
@@ -296,11 +232,7 @@ fn call_signs_both_ways_and_tells_errors_apart() {
     let refused = run(root.path(), &arguments);
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stdout.is_empty());
-    assert!(
-        stderr(&refused).contains("InvalidInstanceId.NotFound"),
-        "{}",
-        stderr(&refused)
-    );
+    assert!(stderr(&refused).contains("InvalidInstanceId.NotFound"), "{}", stderr(&refused));
 
     let audit = audit(root.path(), "DescribeInstanceAttribute");
     assert!(audit.contains("r-none"), "{audit}");
@@ -317,19 +249,10 @@ fn the_password_of_a_call_is_in_no_log_and_no_audit_line() {
     let server = Serve::start(&dir, &environment);
     let argument = format!("Password=@{}", password.display());
     // The class does not exist, so nothing is created: only the way in counts here.
-    let call = [
-        "call",
-        "CreateInstance",
-        "RegionId=cn-hongkong",
-        "InstanceClass=none",
-        &argument,
-    ];
+    let call = ["call", "CreateInstance", "RegionId=cn-hongkong", "InstanceClass=none", &argument];
     assert_eq!(run(&dir, &call).status.code(), Some(1));
     let audit = audit(&dir, "CreateInstance");
-    assert!(
-        audit.contains("Password=***") && !audit.contains("Hidden-Word-1"),
-        "{audit}"
-    );
+    assert!(audit.contains("Password=***") && !audit.contains("Hidden-Word-1"), "{audit}");
     let log = server.end();
     assert!(!log.contains("Hidden-Word-1"), "{log}");
 }
@@ -342,20 +265,10 @@ fn doctor_finds_a_sound_directory_sound_and_an_open_one_not() {
     let findings: serde_json::Value =
         serde_json::from_slice(&run(root.path(), &arguments).stdout).unwrap();
     let state = |findings: &serde_json::Value, check: &str| {
-        let found = findings
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|f| f["check"] == check);
+        let found = findings.as_array().unwrap().iter().find(|f| f["check"] == check);
         found.unwrap()["state"].as_str().unwrap().to_owned()
     };
-    for check in [
-        "data directory",
-        "store",
-        "credentials",
-        "API",
-        "address block",
-    ] {
+    for check in ["data directory", "store", "credentials", "API", "address block"] {
         assert_eq!(state(&findings, check), "ok", "{findings:#}");
     }
     server.end();

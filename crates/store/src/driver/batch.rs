@@ -41,9 +41,7 @@ fn run_alone(connection: &mut dyn Connection, job: &mut dyn Job) -> Result<(), S
     match job.run(connection) {
         Verdict::Keep => {}
         Verdict::Discard(cause) if !connection.in_transaction() => {
-            let lost = || StoreError::Unavailable {
-                detail: "the transaction was given up".into(),
-            };
+            let lost = || StoreError::Unavailable { detail: "the transaction was given up".into() };
             return Err(cause.unwrap_or_else(lost));
         }
         Verdict::Discard(_) => {

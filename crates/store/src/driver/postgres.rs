@@ -57,22 +57,13 @@ impl Postgres {
             .test_on_check_out(false)
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build(PostgresConnectionManager::new(config, NoTls))
-            .map_err(|error| StoreError::Unavailable {
-                detail: error.to_string(),
-            })?;
-        Ok(Self {
-            pool: Some(pool),
-            permits: Arc::new(Semaphore::new(CONNECTIONS as usize)),
-        })
+            .map_err(|error| StoreError::Unavailable { detail: error.to_string() })?;
+        Ok(Self { pool: Some(pool), permits: Arc::new(Semaphore::new(CONNECTIONS as usize)) })
     }
 
     /// Waits for one's turn.
     pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
-        self.permits
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| closed())
+        self.permits.clone().acquire_owned().await.map_err(|_| closed())
     }
 
     /// Runs a job in a transaction of its own and answers it.
@@ -88,17 +79,13 @@ impl Postgres {
         }
         match self.client() {
             Ok(mut client) => batch::run(&mut PostgresConnection::new(&mut client), jobs),
-            Err(error) => jobs
-                .into_iter()
-                .for_each(|job| job.finish(Err(error.clone()))),
+            Err(error) => jobs.into_iter().for_each(|job| job.finish(Err(error.clone()))),
         }
     }
 
     fn client(&self) -> Result<r2d2::PooledConnection<Manager>, StoreError> {
         let pool = self.pool.as_ref().ok_or_else(closed)?;
-        pool.get().map_err(|error| StoreError::Unavailable {
-            detail: error.to_string(),
-        })
+        pool.get().map_err(|error| StoreError::Unavailable { detail: error.to_string() })
     }
 
     /// `Ok` means that the job's own outcome holds.
@@ -166,30 +153,19 @@ impl<'a> PostgresConnection<'a> {
     }
 
     fn control(&mut self, sql: &str) -> Result<(), StoreError> {
-        self.0
-            .batch_execute(sql)
-            .map_err(|error| store_error(&error))
+        self.0.batch_execute(sql).map_err(|error| store_error(&error))
     }
 }
 
 impl Connection for PostgresConnection<'_> {
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
-        self.0
-            .execute_typed(sql, &typed(values))
-            .map_err(|error| store_error(&error))
+        self.0.execute_typed(sql, &typed(values)).map_err(|error| store_error(&error))
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Rows, StoreError> {
-        let rows = self
-            .0
-            .query_typed(sql, &typed(values))
-            .map_err(|error| store_error(&error))?;
+        let rows = self.0.query_typed(sql, &typed(values)).map_err(|error| store_error(&error))?;
         let columns = match rows.first() {
-            Some(row) => row
-                .columns()
-                .iter()
-                .map(|column| column.name().to_owned())
-                .collect(),
+            Some(row) => row.columns().iter().map(|column| column.name().to_owned()).collect(),
             None => Arc::default(),
         };
         let values = rows.iter().map(row_values).collect::<Result<_, _>>()?;
@@ -227,14 +203,11 @@ impl Connection for PostgresConnection<'_> {
 
 fn config(url: &str) -> Result<Config, OpenError> {
     // The parser's own message may quote parts of the URL.
-    let mut config = Config::from_str(url).map_err(|_| OpenError::Url {
-        detail: "not a postgres:// URL".into(),
-    })?;
+    let mut config = Config::from_str(url)
+        .map_err(|_| OpenError::Url { detail: "not a postgres:// URL".into() })?;
     // A statement that waits forever would keep its connection from everybody else.
     let limits = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s";
-    let options = config
-        .get_options()
-        .map_or(limits.into(), |own| format!("{limits} {own}"));
+    let options = config.get_options().map_or(limits.into(), |own| format!("{limits} {own}"));
     config
         .options(&options)
         .application_name("ourkv")
@@ -246,14 +219,10 @@ fn config(url: &str) -> Result<Config, OpenError> {
 fn migrate(client: &mut Client) -> Result<(), OpenError> {
     // Held until the session ends or the lock is given back.
     let lock = format!("SELECT pg_advisory_lock({MIGRATION_LOCK})");
-    client
-        .batch_execute(&lock)
-        .map_err(|error| store_error(&error))?;
+    client.batch_execute(&lock).map_err(|error| store_error(&error))?;
     let migrated = schema::migrate(client);
     let unlock = format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})");
-    let unlocked = client
-        .batch_execute(&unlock)
-        .map_err(|error| store_error(&error));
+    let unlocked = client.batch_execute(&unlock).map_err(|error| store_error(&error));
     migrated?;
     Ok(unlocked?)
 }
@@ -276,17 +245,13 @@ fn typed(values: &[Value]) -> Vec<(&(dyn ToSql + Sync), Type)> {
 fn row_values(row: &postgres::Row) -> Result<Vec<Value>, StoreError> {
     let value = |at: usize, kind: &Type| -> Result<Value, postgres::Error> {
         Ok(if *kind == Type::INT8 {
-            row.try_get::<_, Option<i64>>(at)?
-                .map_or(Value::Null, Value::Int)
+            row.try_get::<_, Option<i64>>(at)?.map_or(Value::Null, Value::Int)
         } else if *kind == Type::INT4 {
-            row.try_get::<_, Option<i32>>(at)?
-                .map_or(Value::Null, |n| Value::Int(n.into()))
+            row.try_get::<_, Option<i32>>(at)?.map_or(Value::Null, |n| Value::Int(n.into()))
         } else if *kind == Type::BYTEA {
-            row.try_get::<_, Option<Vec<u8>>>(at)?
-                .map_or(Value::Null, Value::Blob)
+            row.try_get::<_, Option<Vec<u8>>>(at)?.map_or(Value::Null, Value::Blob)
         } else {
-            row.try_get::<_, Option<String>>(at)?
-                .map_or(Value::Null, Value::Text)
+            row.try_get::<_, Option<String>>(at)?.map_or(Value::Null, Value::Text)
         })
     };
     let columns = row.columns().iter().enumerate();
@@ -297,20 +262,15 @@ fn row_values(row: &postgres::Row) -> Result<Vec<Value>, StoreError> {
 
 fn store_error(error: &postgres::Error) -> StoreError {
     let Some(refused) = error.as_db_error() else {
-        return StoreError::Unavailable {
-            detail: chain(error),
-        };
+        return StoreError::Unavailable { detail: chain(error) };
     };
     let detail = refused.message().to_owned();
     let code = refused.code();
     // Classes of SQLSTATE: 08 connection, 23 constraint, 53 resources, 57 operator intervention,
     // 58 system error, 28 and 3D refusals to connect; 25006 comes from a replica.
     match code.code().get(..2).unwrap_or_default() {
-        _ if [
-            SqlState::T_R_SERIALIZATION_FAILURE,
-            SqlState::T_R_DEADLOCK_DETECTED,
-        ]
-        .contains(code) =>
+        _ if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED]
+            .contains(code) =>
         {
             StoreError::Conflict
         }
@@ -322,7 +282,5 @@ fn store_error(error: &postgres::Error) -> StoreError {
 }
 
 fn closed() -> StoreError {
-    StoreError::Unavailable {
-        detail: "the store is closed".into(),
-    }
+    StoreError::Unavailable { detail: "the store is closed".into() }
 }

@@ -21,18 +21,12 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(READERS)),
-        }
+        Self { path, idle: Mutex::default(), permits: Arc::new(Semaphore::new(READERS)) }
     }
 
     /// Waits for one's turn.
     pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
-        let closed = |_| StoreError::Unavailable {
-            detail: "the store is closed".into(),
-        };
+        let closed = |_| StoreError::Unavailable { detail: "the store is closed".into() };
         self.permits.clone().acquire_owned().await.map_err(closed)
     }
 

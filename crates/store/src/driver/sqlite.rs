@@ -28,10 +28,7 @@ const STATEMENTS: usize = 256;
 /// Opens or makes the database file, brings its schema up to date and returns a connection that
 /// may write.
 pub(crate) fn open(path: &Path, sealer: &Sealer) -> Result<SqliteConnection, OpenError> {
-    let in_file = |source| OpenError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let in_file = |source| OpenError::File { path: path.to_owned(), source };
     // Two processes that start at once must not build or migrate one database twice. The lock is
     // on a file of its own: closing a database file of one's own makes SQLite lose its locks.
     let lock = private_file(&beside(path, "-lock")).map_err(in_file)?;
@@ -68,9 +65,7 @@ impl Connection for SqliteConnection {
             let mut statement = self.0.prepare_cached(sql)?;
             statement.execute(rusqlite::params_from_iter(values))
         };
-        run()
-            .map(|count| count as u64)
-            .map_err(|error| store_error(&error))
+        run().map(|count| count as u64).map_err(|error| store_error(&error))
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Rows, StoreError> {
@@ -79,9 +74,7 @@ impl Connection for SqliteConnection {
             let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
             let width = columns.len();
             let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
-                (0..width)
-                    .map(|at| row.get_ref(at).map(value))
-                    .collect::<Result<Vec<_>, _>>()
+                (0..width).map(|at| row.get_ref(at).map(value)).collect::<Result<Vec<_>, _>>()
             })?;
             let values = rows.collect::<Result<Vec<_>, _>>()?;
             Ok(Rows { columns, values })
@@ -162,10 +155,7 @@ fn store_error(error: &rusqlite::Error) -> StoreError {
 
 /// Builds a database beside `path` and moves it there.
 fn build(path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
-    let in_file = |source| OpenError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let in_file = |source| OpenError::File { path: path.to_owned(), source };
     let unfinished = beside(path, ".new");
     for ending in ["", "-wal", "-shm"] {
         remove(&beside(&unfinished, ending)).map_err(in_file)?;
@@ -177,14 +167,9 @@ fn build(path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
     let mut connection = SqliteConnection(connection);
     schema::check_key(&mut connection, sealer)?;
     // Closing writes everything into the one file.
-    connection
-        .0
-        .close()
-        .map_err(|(_, error)| OpenError::Store(store_error(&error)))?;
+    connection.0.close().map_err(|(_, error)| OpenError::Store(store_error(&error)))?;
     std::fs::rename(&unfinished, path).map_err(in_file)?;
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))
         .and_then(|directory| directory.sync_all())
         .map_err(in_file)
@@ -198,14 +183,9 @@ fn connect(path: &Path) -> Result<rusqlite::Connection, OpenError> {
 
 /// Reads the whole file before anything is written to it.
 fn check(connection: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
-    let corrupt = |detail: String| OpenError::Corrupt {
-        path: path.to_owned(),
-        detail,
-    };
-    let length = path.metadata().map_err(|source| OpenError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let corrupt = |detail: String| OpenError::Corrupt { path: path.to_owned(), detail };
+    let length =
+        path.metadata().map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     if length.len() == 0 {
         return Err(corrupt("the file is empty".into()));
     }
@@ -236,13 +216,7 @@ fn configure(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
 }
 
 fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -38,11 +38,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || work(connection, &jobs, &waiting))?;
-        Ok(Self {
-            queue: Mutex::new(Some(queue)),
-            thread: Some(thread),
-            later,
-        })
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Some(thread), later })
     }
 
     /// Queues a job that someone waits for.
@@ -53,9 +49,7 @@ impl Writer {
             None => Some(job),
         };
         if let Some(job) = refused {
-            job.finish(Err(StoreError::Unavailable {
-                detail: "the store is closed".into(),
-            }));
+            job.finish(Err(StoreError::Unavailable { detail: "the store is closed".into() }));
         }
     }
 
@@ -73,10 +67,7 @@ impl Writer {
 impl Drop for Writer {
     /// Writes what is queued.
     fn drop(&mut self) {
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = self.thread.take()
             // The work of a job may hold the last reference to the store.
             && thread.thread().id() != std::thread::current().id()

@@ -18,22 +18,11 @@ on_both!(
 
 fn keeps_every_field(database: &Database) {
     database.write(|tx| tx.insert_account(&account()));
-    assert_eq!(
-        database.read(|tx| tx.account(&account_id())),
-        Some(account())
-    );
+    assert_eq!(database.read(|tx| tx.account(&account_id())), Some(account()));
     assert_eq!(database.read(|tx| tx.accounts()), [account()]);
-    assert_eq!(
-        database.write(|tx| tx.lock_account(&account_id())),
-        Some(account())
-    );
-    let twice = database
-        .store
-        .write_blocking(|tx| tx.insert_account(&account()));
-    assert!(
-        matches!(twice, Err(StoreError::Constraint { .. })),
-        "{twice:?}"
-    );
+    assert_eq!(database.write(|tx| tx.lock_account(&account_id())), Some(account()));
+    let twice = database.store.write_blocking(|tx| tx.insert_account(&account()));
+    assert!(matches!(twice, Err(StoreError::Constraint { .. })), "{twice:?}");
 }
 
 fn saves_and_tells_what_is_missing(database: &Database) {
@@ -50,15 +39,9 @@ fn saves_and_tells_what_is_missing(database: &Database) {
         Ok((missing, tx.save_account(&changed)?))
     });
     assert_eq!(saved, (false, true));
-    assert_eq!(
-        database.read(|tx| tx.account(&account_id())),
-        Some(expected)
-    );
+    assert_eq!(database.read(|tx| tx.account(&account_id())), Some(expected));
     let other = AccountId::parse("2").unwrap();
-    assert_eq!(
-        database.write(move |tx| tx.change_balance(&other, Money::ZERO, at(1))),
-        None
-    );
+    assert_eq!(database.write(move |tx| tx.change_balance(&other, Money::ZERO, at(1))), None);
 }
 
 fn a_balance_below_zero_starts_the_arrears_once(database: &Database) {
@@ -78,14 +61,10 @@ fn a_balance_below_zero_starts_the_arrears_once(database: &Database) {
 
 fn a_balance_stays_exact_when_many_change_it(database: &Database) {
     database.write(|tx| tx.insert_account(&account()));
-    let results = database.race(100, |_, tx| {
-        tx.change_balance(&account_id(), Money::from_micros(-3), at(1))
-    });
+    let results =
+        database.race(100, |_, tx| tx.change_balance(&account_id(), Money::from_micros(-3), at(1)));
     assert!(results.iter().all(Result::is_ok), "{results:?}");
-    let left = database
-        .read(|tx| tx.account(&account_id()))
-        .unwrap()
-        .balance;
+    let left = database.read(|tx| tx.account(&account_id())).unwrap().balance;
     assert_eq!(left, Money::from_micros(5_000_000 - 300));
 }
 
@@ -94,24 +73,13 @@ fn a_balance_too_large_to_count_changes_nothing(database: &Database) {
     let result = database
         .store
         .write_blocking(|tx| tx.change_balance(&account_id(), Money::from_micros(i64::MAX), at(1)));
-    assert!(
-        matches!(result, Err(StoreError::Constraint { .. })),
-        "{result:?}"
-    );
-    assert_eq!(
-        database.read(|tx| tx.account(&account_id())),
-        Some(account())
-    );
+    assert!(matches!(result, Err(StoreError::Constraint { .. })), "{result:?}");
+    assert_eq!(database.read(|tx| tx.account(&account_id())), Some(account()));
 }
 
 fn keys_come_and_go(database: &Database) {
-    let orphan = database
-        .store
-        .write_blocking(|tx| tx.insert_access_key(&access_key()));
-    assert!(
-        matches!(orphan, Err(StoreError::Constraint { .. })),
-        "{orphan:?}"
-    );
+    let orphan = database.store.write_blocking(|tx| tx.insert_access_key(&access_key()));
+    assert!(matches!(orphan, Err(StoreError::Constraint { .. })), "{orphan:?}");
     database.write(|tx| {
         tx.insert_account(&account())?;
         tx.insert_access_key(&access_key())
@@ -122,10 +90,7 @@ fn keys_come_and_go(database: &Database) {
     changed.calls_per_second = None;
     let expected = changed.clone();
     assert!(database.write(move |tx| tx.save_access_key(&changed)));
-    assert_eq!(
-        database.read(|tx| tx.access_key(&access_key().id)),
-        Some(expected)
-    );
+    assert_eq!(database.read(|tx| tx.access_key(&access_key().id)), Some(expected));
     assert!(database.write(|tx| tx.delete_access_key(&access_key().id)));
     assert!(!database.write(|tx| tx.delete_access_key(&access_key().id)));
     assert_eq!(database.read(|tx| tx.access_key(&access_key().id)), None);

@@ -29,13 +29,8 @@ fn take(database: &Database, name: &'static str) -> Option<Ipv4Addr> {
 
 fn hands_out_the_last_addresses_once(database: &Database) {
     pool_of(database, 1, 10);
-    let results = database.race(200, |number, tx| {
-        tx.take_next("p", &id(&format!("r-{number}")))
-    });
-    let taken: Vec<_> = results
-        .into_iter()
-        .filter_map(|result| result.unwrap())
-        .collect();
+    let results = database.race(200, |number, tx| tx.take_next("p", &id(&format!("r-{number}"))));
+    let taken: Vec<_> = results.into_iter().filter_map(|result| result.unwrap()).collect();
     let different: HashSet<_> = taken.iter().copied().collect();
     assert_eq!(different, (1..=10).map(ip).collect());
     assert_eq!(taken.len(), 10);
@@ -70,17 +65,10 @@ fn finds_gaps_when_the_circle_closes(database: &Database) {
 
 fn an_exact_address_is_taken_once(database: &Database) {
     pool_of(database, 1, 3);
-    let results = database.race(20, |number, tx| {
-        tx.take_exact("p", ip(1), &id(&format!("r-{number}")))
-    });
-    let taken = results
-        .iter()
-        .filter(|result| **result == Ok(Ok(())))
-        .count();
-    let refused = results
-        .iter()
-        .filter(|result| **result == Ok(Err(AddressTaken)))
-        .count();
+    let results =
+        database.race(20, |number, tx| tx.take_exact("p", ip(1), &id(&format!("r-{number}"))));
+    let taken = results.iter().filter(|result| **result == Ok(Ok(()))).count();
+    let refused = results.iter().filter(|result| **result == Ok(Err(AddressTaken))).count();
     assert_eq!((taken, refused), (1, 19));
     assert_eq!(take(database, "a"), Some(ip(2)));
 }
@@ -91,10 +79,7 @@ fn pools_do_not_mix(database: &Database) {
         tx.ensure_pool("q", ip(1), ip(1))
     });
     assert_eq!(take(database, "a"), Some(ip(1)));
-    assert_eq!(
-        database.write(|tx| tx.take_next("q", &id("a"))),
-        Some(ip(1))
-    );
+    assert_eq!(database.write(|tx| tx.take_next("q", &id("a"))), Some(ip(1)));
     assert_eq!(database.write(|tx| tx.take_next("unknown", &id("a"))), None);
     assert_eq!(database.write(|tx| tx.release_addresses(&id("a"))), 2);
 }

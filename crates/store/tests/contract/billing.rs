@@ -36,21 +36,11 @@ fn a_coupon_is_used_once(database: &Database) {
         tx.insert_coupon(&coupon())
     });
     assert_eq!(database.read(|tx| tx.coupons(&account_id())), [coupon()]);
-    let results = database.race(20, |number, tx| {
-        tx.use_coupon(&coupon().no, &order_id(number))
-    });
-    let winners: Vec<_> = (0..20)
-        .filter(|number| results[*number] == Ok(true))
-        .collect();
+    let results = database.race(20, |number, tx| tx.use_coupon(&coupon().no, &order_id(number)));
+    let winners: Vec<_> = (0..20).filter(|number| results[*number] == Ok(true)).collect();
     assert_eq!(winners.len(), 1, "{results:?}");
     let used = database.read(|tx| tx.coupon(&coupon().no)).unwrap();
-    assert_eq!(
-        used,
-        Coupon {
-            used_by: Some(order_id(winners[0])),
-            ..coupon()
-        }
-    );
+    assert_eq!(used, Coupon { used_by: Some(order_id(winners[0])), ..coupon() });
 }
 
 fn keeps_orders(database: &Database) {
@@ -99,17 +89,9 @@ fn an_hour_is_entered_once(database: &Database) {
         tx.insert_entry(&entry(3600))?;
         tx.insert_entry(&entry(0))
     });
-    let twice = database
-        .store
-        .write_blocking(|tx| tx.insert_entry(&entry(0)));
-    assert!(
-        matches!(twice, Err(StoreError::Constraint { .. })),
-        "{twice:?}"
-    );
-    assert_eq!(
-        database.read(|tx| tx.ledger(&id("r-a"))),
-        [entry(0), entry(3600)]
-    );
+    let twice = database.store.write_blocking(|tx| tx.insert_entry(&entry(0)));
+    assert!(matches!(twice, Err(StoreError::Constraint { .. })), "{twice:?}");
+    assert_eq!(database.read(|tx| tx.ledger(&id("r-a"))), [entry(0), entry(3600)]);
 }
 
 fn meter(name: &str, until: i64) -> Meter {
@@ -135,10 +117,7 @@ fn knows_which_meters_are_behind(database: &Database) {
     let now = at(10) + SignedDuration::from_hours(1);
     let behind = [meter("r-later", 0), meter("r-late", 10)];
     assert_eq!(database.read(move |tx| tx.meters_behind(now, 10)), behind);
-    assert_eq!(
-        database.read(move |tx| tx.meters_behind(now, 1)),
-        behind[..1]
-    );
+    assert_eq!(database.read(move |tx| tx.meters_behind(now, 1)), behind[..1]);
 }
 
 fn a_meter_never_goes_back(database: &Database) {
@@ -148,16 +127,10 @@ fn a_meter_never_goes_back(database: &Database) {
     });
     assert!(database.write(|tx| tx.save_meter(&meter("r-a", 7200))));
     assert!(!database.write(|tx| tx.save_meter(&meter("r-a", 3600))));
-    assert_eq!(
-        database.write(|tx| tx.lock_meter(&id("r-a"))),
-        Some(meter("r-a", 7200))
-    );
+    assert_eq!(database.write(|tx| tx.lock_meter(&id("r-a"))), Some(meter("r-a", 7200)));
     assert!(database.write(|tx| tx.close_meter(&id("r-a"), at(8000))));
     assert!(!database.write(|tx| tx.close_meter(&id("r-a"), at(9000))));
     assert!(!database.write(|tx| tx.save_meter(&meter("r-a", 10_000))));
-    let closed = Meter {
-        closed: Some(at(8000)),
-        ..meter("r-a", 7200)
-    };
+    let closed = Meter { closed: Some(at(8000)), ..meter("r-a", 7200) };
     assert_eq!(database.write(|tx| tx.lock_meter(&id("r-a"))), Some(closed));
 }

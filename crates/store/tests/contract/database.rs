@@ -33,11 +33,7 @@ impl Database {
 
     fn at(location: Location, directory: TempDir) -> Self {
         let store = Store::open(&location, sealer(7)).unwrap();
-        Self {
-            location,
-            store,
-            _directory: directory,
-        }
+        Self { location, store, _directory: directory }
     }
 
     /// A second store on the same database, as another process would have.
@@ -56,10 +52,7 @@ impl Database {
     pub(crate) fn tamper(&self, sql: &str) {
         match &self.location {
             Location::Sqlite(path) => {
-                rusqlite::Connection::open(path)
-                    .unwrap()
-                    .execute_batch(sql)
-                    .unwrap();
+                rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
             }
             Location::Postgres(url) => {
                 let mut client = postgres::Client::connect(url, postgres::NoTls).unwrap();
@@ -94,9 +87,9 @@ impl Database {
             let mut racers = Vec::new();
             for number in 0..times {
                 let (store, work) = (self.store.clone(), work.clone());
-                racers.push(tokio::spawn(async move {
-                    store.write(move |tx| work(number, tx)).await
-                }));
+                racers.push(tokio::spawn(
+                    async move { store.write(move |tx| work(number, tx)).await },
+                ));
             }
             let mut results = Vec::new();
             for racer in racers {

@@ -46,11 +46,7 @@ fn a_token_has_one_winner_and_the_rest_get_its_answer(database: &Database) {
         expires: at(0) + RETENTION,
     };
     for (number, result) in results.into_iter().enumerate() {
-        assert_eq!(
-            result,
-            (number != winner).then(|| remembered.clone()),
-            "call {number}"
-        );
+        assert_eq!(result, (number != winner).then(|| remembered.clone()), "call {number}");
     }
 }
 
@@ -60,38 +56,20 @@ fn a_failed_call_leaves_no_token(database: &Database) {
         Err::<(), _>(StoreError::Conflict)
     });
     assert_eq!(refused, Err(StoreError::Conflict));
-    assert_eq!(
-        database.write(|tx| tx.claim_token(&scope(), &print("2"), at(0))),
-        None
-    );
+    assert_eq!(database.write(|tx| tx.claim_token(&scope(), &print("2"), at(0))), None);
 }
 
 fn tokens_of_others_are_apart(database: &Database) {
     let other = AccountId::parse("2").unwrap();
     let scopes = [
         scope(),
-        Scope {
-            account: other,
-            ..scope()
-        },
-        Scope {
-            region: "cn-beijing".parse().unwrap(),
-            ..scope()
-        },
-        Scope {
-            action: "RenewInstance",
-            ..scope()
-        },
-        Scope {
-            token: ClientToken::parse("TOKEN").unwrap(),
-            ..scope()
-        },
+        Scope { account: other, ..scope() },
+        Scope { region: "cn-beijing".parse().unwrap(), ..scope() },
+        Scope { action: "RenewInstance", ..scope() },
+        Scope { token: ClientToken::parse("TOKEN").unwrap(), ..scope() },
     ];
     for scope in scopes {
-        assert_eq!(
-            database.write(move |tx| tx.claim_token(&scope, &print("1"), at(0))),
-            None
-        );
+        assert_eq!(database.write(move |tx| tx.claim_token(&scope, &print("1"), at(0))), None);
     }
 }
 
@@ -107,17 +85,11 @@ fn an_expired_token_starts_anew(database: &Database) {
     };
     let end = at(0) + RETENTION;
     assert_eq!(claim("1", at(0)), None);
-    assert_eq!(
-        claim("2", end - SignedDuration::from_secs(1)),
-        Some("1".into())
-    );
+    assert_eq!(claim("2", end - SignedDuration::from_secs(1)), Some("1".into()));
     assert_eq!(claim("3", end), None);
     assert_eq!(claim("4", end), Some("3".into()));
     assert_eq!(database.write(move |tx| tx.forget_tokens(end)), 0);
-    assert_eq!(
-        database.write(move |tx| tx.forget_tokens(end + RETENTION)),
-        1
-    );
+    assert_eq!(database.write(move |tx| tx.forget_tokens(end + RETENTION)), 1);
     assert_eq!(claim("5", end), None);
 }
 
@@ -126,21 +98,9 @@ fn burn(database: &Database, nonce: &'static str) -> bool {
 }
 
 fn a_nonce_is_used_once(database: &Database) {
-    let results = database.race(50, |_, tx| {
-        tx.burn_nonce(&access_key().id, "nonce", at(900))
-    });
-    assert_eq!(
-        results.iter().filter(|result| **result == Ok(true)).count(),
-        1,
-        "{results:?}"
-    );
-    assert_eq!(
-        results
-            .iter()
-            .filter(|result| **result == Ok(false))
-            .count(),
-        49
-    );
+    let results = database.race(50, |_, tx| tx.burn_nonce(&access_key().id, "nonce", at(900)));
+    assert_eq!(results.iter().filter(|result| **result == Ok(true)).count(), 1, "{results:?}");
+    assert_eq!(results.iter().filter(|result| **result == Ok(false)).count(), 49);
     let other = || "LTAIother".parse().unwrap();
     assert!(database.write(move |tx| tx.burn_nonce(&other(), "nonce", at(900))));
     // Text that both databases would refuse or cut is a nonce like any other.

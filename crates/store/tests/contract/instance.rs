@@ -26,9 +26,7 @@ on_both!(
 fn insert(database: &Database, instances: Vec<Instance>) {
     database.write(move |tx| {
         lay_ground(tx)?;
-        instances
-            .iter()
-            .try_for_each(|instance| tx.insert_instance(instance, &secrets()))
+        instances.iter().try_for_each(|instance| tx.insert_instance(instance, &secrets()))
     });
 }
 
@@ -37,24 +35,16 @@ fn load(database: &Database, name: &'static str) -> Instance {
 }
 
 fn observe(database: &Database, name: &'static str, phase: Phase, generation: i64) -> bool {
-    let observed = Observed {
-        phase,
-        generation,
-        since: at(50),
-    };
+    let observed = Observed { phase, generation, since: at(50) };
     database.write(move |tx| tx.record_observed(&id(name), &observed))
 }
 
 fn phases() -> [Phase; 5] {
     [
         Phase::Creating { trouble: None },
-        Phase::Creating {
-            trouble: Some("no memory".into()),
-        },
+        Phase::Creating { trouble: Some("no memory".into()) },
         Phase::Normal,
-        Phase::Unavailable {
-            reason: "died".into(),
-        },
+        Phase::Unavailable { reason: "died".into() },
         Phase::Inactive,
     ]
 }
@@ -62,31 +52,20 @@ fn phases() -> [Phase; 5] {
 fn keeps_every_field(database: &Database) {
     insert(database, vec![instance("r-a"), prepaid("m-b")]);
     assert_eq!(load(database, "r-a"), instance("r-a"));
-    assert_eq!(
-        database.write(|tx| tx.lock_instance(&id("m-b"))),
-        Some(prepaid("m-b"))
-    );
+    assert_eq!(database.write(|tx| tx.lock_instance(&id("m-b"))), Some(prepaid("m-b")));
     assert_eq!(database.read(|tx| tx.secrets(&id("r-a"))), Some(secrets()));
     let ids = database.read(|tx| tx.instance_ids_of_node(&node()));
     assert_eq!(ids, [id("m-b"), id("r-a")]);
-    let twice = database
-        .store
-        .write_blocking(|tx| tx.insert_instance(&instance("r-a"), &secrets()));
-    assert!(
-        matches!(twice, Err(StoreError::Constraint { .. })),
-        "{twice:?}"
-    );
+    let twice =
+        database.store.write_blocking(|tx| tx.insert_instance(&instance("r-a"), &secrets()));
+    assert!(matches!(twice, Err(StoreError::Constraint { .. })), "{twice:?}");
 }
 
 fn keeps_every_phase(database: &Database) {
     insert(database, vec![instance("r-a")]);
     for phase in phases() {
         assert!(observe(database, "r-a", phase.clone(), 1));
-        let expected = Observed {
-            phase,
-            generation: 1,
-            since: at(50),
-        };
+        let expected = Observed { phase, generation: 1, since: at(50) };
         assert_eq!(load(database, "r-a").observed, expected);
     }
 }
@@ -104,10 +83,7 @@ fn changes_a_password(database: &Database) {
     for password in [Some(Secret::from("Other-1x")), None] {
         let given = password.clone();
         assert!(database.write(move |tx| tx.set_password(&id("r-a"), given.as_ref())));
-        let expected = Secrets {
-            password,
-            ..secrets()
-        };
+        let expected = Secrets { password, ..secrets() };
         assert_eq!(database.read(|tx| tx.secrets(&id("r-a"))), Some(expected));
     }
     assert!(!database.write(|tx| tx.set_password(&id("r-b"), None)));
@@ -130,39 +106,21 @@ fn nothing_undoes_a_deletion(database: &Database) {
     assert!(!database.write(|tx| tx.set_intent(&id("r-a"), Intent::Stop)));
     assert!(observe(database, "r-a", Phase::Normal, 2));
     assert_eq!(load(database, "r-a").intent, Intent::Delete);
-    assert_eq!(
-        database.read(|tx| tx.instances(&Filter::default(), None)),
-        []
-    );
-    assert_eq!(
-        database.read(|tx| tx.count_instances(&Filter::default())),
-        0
-    );
+    assert_eq!(database.read(|tx| tx.instances(&Filter::default(), None)), []);
+    assert_eq!(database.read(|tx| tx.count_instances(&Filter::default())), 0);
 }
 
 /// The denormalised column is read through the filter, the truth is what the domain says.
 fn assert_status(database: &Database, name: &'static str) {
     let truth = load(database, name).status();
     let found = |status: Status| {
-        let filter = Filter {
-            ids: vec![id(name)],
-            status: Some(status),
-            ..Filter::default()
-        };
+        let filter = Filter { ids: vec![id(name)], status: Some(status), ..Filter::default() };
         database.read(move |tx| tx.count_instances(&filter)) == 1
     };
-    for status in [
-        Status::Creating,
-        Status::Normal,
-        Status::Unavailable,
-        Status::Inactive,
-        Status::Changing,
-    ] {
-        assert_eq!(
-            found(status),
-            truth == Some(status),
-            "{status} of {truth:?}"
-        );
+    for status in
+        [Status::Creating, Status::Normal, Status::Unavailable, Status::Inactive, Status::Changing]
+    {
+        assert_eq!(found(status), truth == Some(status), "{status} of {truth:?}");
     }
 }
 
@@ -194,14 +152,7 @@ fn an_older_observation_is_refused(database: &Database) {
 }
 
 fn knows_who_is_unsettled(database: &Database) {
-    let names = [
-        "r-creating",
-        "r-normal",
-        "r-stopping",
-        "r-stopped",
-        "r-deleting",
-        "r-behind",
-    ];
+    let names = ["r-creating", "r-normal", "r-stopping", "r-stopped", "r-deleting", "r-behind"];
     insert(database, names.map(instance).to_vec());
     for name in &names[1..] {
         assert!(observe(database, name, Phase::Normal, 1));
@@ -217,18 +168,10 @@ fn knows_who_is_unsettled(database: &Database) {
     let unsettled = database.read(|tx| tx.unsettled(&node()));
     assert_eq!(
         unsettled,
-        [
-            ("r-behind", 3),
-            ("r-creating", 1),
-            ("r-deleting", 2),
-            ("r-stopping", 2)
-        ]
-        .map(|(name, generation)| (id(name), generation))
+        [("r-behind", 3), ("r-creating", 1), ("r-deleting", 2), ("r-stopping", 2)]
+            .map(|(name, generation)| (id(name), generation))
     );
-    assert_eq!(
-        database.read(|tx| tx.unsettled(&"node-b".parse().unwrap())),
-        []
-    );
+    assert_eq!(database.read(|tx| tx.unsettled(&"node-b".parse().unwrap())), []);
 }
 
 fn answers_names_in_any_case(database: &Database) {
@@ -244,31 +187,16 @@ fn answers_names_in_any_case(database: &Database) {
 fn counts_what_is_paid_by_the_hour(database: &Database) {
     let mut elsewhere = instance("r-c");
     elsewhere.region = "cn-beijing".parse().unwrap();
-    insert(
-        database,
-        vec![instance("r-a"), instance("r-b"), elsewhere, prepaid("m-d")],
-    );
+    insert(database, vec![instance("r-a"), instance("r-b"), elsewhere, prepaid("m-d")]);
     database.write(|tx| tx.set_intent(&id("r-b"), Intent::Delete));
-    assert_eq!(
-        database.read(|tx| tx.count_postpaid(&account_id(), None)),
-        2
-    );
-    assert_eq!(
-        database.read(|tx| tx.count_postpaid(&account_id(), Some(&region()))),
-        1
-    );
-    assert_eq!(
-        database.read(|tx| tx.count_postpaid(&"2".parse().unwrap(), None)),
-        0
-    );
+    assert_eq!(database.read(|tx| tx.count_postpaid(&account_id(), None)), 2);
+    assert_eq!(database.read(|tx| tx.count_postpaid(&account_id(), Some(&region()))), 1);
+    assert_eq!(database.read(|tx| tx.count_postpaid(&"2".parse().unwrap(), None)), 0);
 }
 
 fn knows_whose_paid_time_ends(database: &Database) {
     let ending = |name, end| Instance {
-        charge: Charge::PrePaid {
-            end: at(end),
-            auto_renew: None,
-        },
+        charge: Charge::PrePaid { end: at(end), auto_renew: None },
         ..instance(name)
     };
     insert(
@@ -290,22 +218,10 @@ fn knows_whose_paid_time_ends(database: &Database) {
 fn changes_the_charge(database: &Database) {
     insert(database, vec![instance("r-a")]);
     let months = Period::parse("12").unwrap().months();
-    let charges = [
-        Charge::PrePaid {
-            end: at(9),
-            auto_renew: Some(months),
-        },
-        Charge::PostPaid,
-    ];
+    let charges = [Charge::PrePaid { end: at(9), auto_renew: Some(months) }, Charge::PostPaid];
     for charge in charges {
         let given = charge.clone();
         assert!(database.write(move |tx| tx.set_charge(&id("r-a"), &given)));
-        assert_eq!(
-            load(database, "r-a"),
-            Instance {
-                charge,
-                ..instance("r-a")
-            }
-        );
+        assert_eq!(load(database, "r-a"), Instance { charge, ..instance("r-a") });
     }
 }

@@ -33,10 +33,7 @@ fn find(database: &Database, filter: Filter) -> Vec<String> {
     let found = database.read(move |tx| tx.instances(&filter, None));
     let count = database.read(move |tx| tx.count_instances(&counted));
     assert_eq!(i64::try_from(found.len()).unwrap(), count);
-    found
-        .into_iter()
-        .map(|instance| instance.id.to_string())
-        .collect()
+    found.into_iter().map(|instance| instance.id.to_string()).collect()
 }
 
 /// Checks which instances a filter with one field set lets through.
@@ -87,23 +84,13 @@ fn filters_combine(database: &Database) {
     };
     assert_eq!(find(database, filter.clone()), ["m-b"]);
     let page = Some(Page { number: 1, size: 1 });
-    assert_eq!(
-        database.read(move |tx| tx.instances(&filter, page)).len(),
-        1
-    );
+    assert_eq!(database.read(move |tx| tx.instances(&filter, page)).len(), 1);
 }
 
 fn searches_part_of_id_or_name_literally(database: &Database) {
     insert_two(database);
-    let search = |text: &str| {
-        find(
-            database,
-            Filter {
-                search: Some(text.into()),
-                ..Filter::default()
-            },
-        )
-    };
+    let search =
+        |text: &str| find(database, Filter { search: Some(text.into()), ..Filter::default() });
     assert_eq!(search("R-A"), ["r-a"]);
     assert_eq!(search("aB_100%测"), ["m-b"]);
     assert_eq!(search("_100"), ["m-b"]);
@@ -115,13 +102,7 @@ fn searches_part_of_id_or_name_literally(database: &Database) {
 fn what_is_paid_afterwards_never_expires(database: &Database) {
     insert_two(database);
     let expired = |expired, now| {
-        find(
-            database,
-            Filter {
-                expired: Some((expired, at(now))),
-                ..Filter::default()
-            },
-        )
+        find(database, Filter { expired: Some((expired, at(now))), ..Filter::default() })
     };
     assert_eq!(expired(true, 999), Vec::<String>::new());
     assert_eq!(expired(true, 1000), ["m-b"]);
@@ -139,10 +120,7 @@ fn pages_do_not_overlap(database: &Database) {
     let page = |number, size| {
         let page = Some(Page { number, size });
         let found = database.read(move |tx| tx.instances(&Filter::default(), page));
-        found
-            .into_iter()
-            .map(|instance| instance.id.to_string())
-            .collect::<Vec<_>>()
+        found.into_iter().map(|instance| instance.id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(page(1, 3), ["r-10", "r-11", "r-12"]);
     assert_eq!(page(2, 3), ["r-13", "r-14", "r-15"]);

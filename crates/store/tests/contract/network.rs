@@ -4,11 +4,7 @@ use crate::database::Database;
 use crate::on_both;
 use crate::sample::{account_id, id, lay_ground, prepaid, secrets, vpc, vswitch};
 
-on_both!(
-    keeps_every_field,
-    keeps_what_is_in_use,
-    settings_come_and_go
-);
+on_both!(keeps_every_field, keeps_what_is_in_use, settings_come_and_go);
 
 fn keeps_every_field(database: &Database) {
     database.write(lay_ground);
@@ -16,28 +12,16 @@ fn keeps_every_field(database: &Database) {
     assert_eq!(database.read(|tx| tx.vpcs(None)), [vpc()]);
     assert_eq!(database.read(|tx| tx.vpcs(Some(&account_id()))), [vpc()]);
     assert_eq!(database.read(|tx| tx.vpcs(Some(&"2".parse().unwrap()))), []);
-    assert_eq!(
-        database.read(|tx| tx.vswitch(&vswitch().id)),
-        Some(vswitch())
-    );
+    assert_eq!(database.read(|tx| tx.vswitch(&vswitch().id)), Some(vswitch()));
     assert_eq!(database.read(|tx| tx.vswitches(None)), [vswitch()]);
-    assert_eq!(
-        database.read(|tx| tx.vswitches(Some(&vpc().id))),
-        [vswitch()]
-    );
-    assert_eq!(
-        database.read(|tx| tx.vswitches(Some(&"vpc-b".parse().unwrap()))),
-        []
-    );
+    assert_eq!(database.read(|tx| tx.vswitches(Some(&vpc().id))), [vswitch()]);
+    assert_eq!(database.read(|tx| tx.vswitches(Some(&"vpc-b".parse().unwrap()))), []);
 }
 
 fn keeps_what_is_in_use(database: &Database) {
     let delete_vpc = || database.write(|tx| tx.delete_vpc(&vpc().id));
     let delete_vswitch = || database.write(|tx| tx.delete_vswitch(&vswitch().id));
-    assert_eq!(
-        (delete_vpc(), delete_vswitch()),
-        (Removal::Missing, Removal::Missing)
-    );
+    assert_eq!((delete_vpc(), delete_vswitch()), (Removal::Missing, Removal::Missing));
     database.write(|tx| {
         lay_ground(tx)?;
         let pool = vswitch().id;
@@ -45,24 +29,12 @@ fn keeps_what_is_in_use(database: &Database) {
         tx.take_next(pool.as_str(), &id("m-b"))?;
         tx.insert_instance(&prepaid("m-b"), &secrets())
     });
-    assert_eq!(
-        (delete_vpc(), delete_vswitch()),
-        (Removal::InUse, Removal::InUse)
-    );
+    assert_eq!((delete_vpc(), delete_vswitch()), (Removal::InUse, Removal::InUse));
     database.write(|tx| tx.delete_instance(&id("m-b")));
-    assert_eq!(
-        (delete_vpc(), delete_vswitch()),
-        (Removal::InUse, Removal::InUse)
-    );
+    assert_eq!((delete_vpc(), delete_vswitch()), (Removal::InUse, Removal::InUse));
     database.write(|tx| tx.release_addresses(&id("m-b")));
-    assert_eq!(
-        (delete_vswitch(), delete_vpc()),
-        (Removal::Removed, Removal::Removed)
-    );
-    assert_eq!(
-        database.write(|tx| tx.take_next(vswitch().id.as_str(), &id("m-c"))),
-        None
-    );
+    assert_eq!((delete_vswitch(), delete_vpc()), (Removal::Removed, Removal::Removed));
+    assert_eq!(database.write(|tx| tx.take_next(vswitch().id.as_str(), &id("m-c"))), None);
 }
 
 fn settings_come_and_go(database: &Database) {

@@ -17,10 +17,7 @@ on_both!(
 fn opens_again_with_everything_in_it(database: &Database) {
     database.write(|tx| tx.insert_account(&account()));
     let again = database.reopened();
-    assert_eq!(
-        again.read_blocking(|tx| tx.account(&account_id())),
-        Ok(Some(account()))
-    );
+    assert_eq!(again.read_blocking(|tx| tx.account(&account_id())), Ok(Some(account())));
 }
 
 fn many_may_start_at_once(database: &Database) {
@@ -30,9 +27,8 @@ fn many_may_start_at_once(database: &Database) {
         Location::Postgres(_) => Database::fresh_postgres(),
     };
     std::thread::scope(|scope| {
-        let starts: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| Store::open(&location, sealer(1))))
-            .collect();
+        let starts: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| Store::open(&location, sealer(1)))).collect();
         for start in starts {
             start.join().unwrap().unwrap();
         }
@@ -46,13 +42,7 @@ fn refuses_a_newer_schema(database: &Database) {
     );
     let opened = Store::open(&database.location, sealer(7));
     assert!(
-        matches!(
-            opened,
-            Err(OpenError::NewerSchema {
-                database: 999,
-                program: 1
-            })
-        ),
+        matches!(opened, Err(OpenError::NewerSchema { database: 999, program: 1 })),
         "{opened:?}"
     );
 }
@@ -82,11 +72,7 @@ fn the_file_is_for_its_owner_only() {
     let directory = database.path().unwrap().parent().unwrap().to_owned();
     for file in std::fs::read_dir(directory).unwrap() {
         let file = file.unwrap();
-        assert_eq!(
-            file.metadata().unwrap().permissions().mode() & 0o777,
-            0o600,
-            "{file:?}"
-        );
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
     }
 }
 
@@ -99,10 +85,7 @@ fn refuses_what_is_no_database_and_leaves_it(#[case] content: Vec<u8>) {
     let path = directory.path().join("ourkv.db");
     std::fs::write(&path, &content).unwrap();
     let opened = Store::open(&Location::Sqlite(path.clone()), sealer(1));
-    assert!(
-        matches!(opened, Err(OpenError::Corrupt { .. })),
-        "{opened:?}"
-    );
+    assert!(matches!(opened, Err(OpenError::Corrupt { .. })), "{opened:?}");
     assert_eq!(std::fs::read(&path).unwrap(), content);
 }
 
@@ -121,20 +104,14 @@ fn refuses_a_damaged_database_and_leaves_it() {
     content[2 * page..6 * page].fill(0xa5);
     std::fs::write(&copy, &content).unwrap();
     let opened = Store::open(&Location::Sqlite(copy.clone()), sealer(7));
-    assert!(
-        matches!(opened, Err(OpenError::Corrupt { .. })),
-        "{opened:?}"
-    );
+    assert!(matches!(opened, Err(OpenError::Corrupt { .. })), "{opened:?}");
     assert_eq!(std::fs::read(&copy).unwrap(), content);
 }
 
 #[test]
 fn says_what_is_wrong_with_a_server_without_its_password() {
     // Nothing listens on port 1.
-    for url in [
-        "postgres://u:Passw0rd@127.0.0.1:1/x",
-        "postgres://u:Passw0rd@127.0.0.1:port/x",
-    ] {
+    for url in ["postgres://u:Passw0rd@127.0.0.1:1/x", "postgres://u:Passw0rd@127.0.0.1:port/x"] {
         let error = Store::open(&url.parse().unwrap(), sealer(1)).unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(!text.contains("Passw0rd"), "{text}");

@@ -149,10 +149,7 @@ pub(crate) fn prepaid(name: &str) -> Instance {
             ..base.spec
         },
         endpoint: Endpoint {
-            network: Network::Vpc {
-                vpc: vpc().id,
-                vswitch: vswitch().id,
-            },
+            network: Network::Vpc { vpc: vpc().id, vswitch: vswitch().id },
             private_ip: Ipv4Addr::new(172, 16, 1, 1),
             ..base.endpoint
         },

@@ -4,10 +4,7 @@ use crate::database::{Database, sealer};
 use crate::on_both;
 use crate::sample::{access_key, id, instance, lay_ground, secrets};
 
-on_both!(
-    refuses_another_key,
-    no_secret_reaches_a_statement_of_another_place
-);
+on_both!(refuses_another_key, no_secret_reaches_a_statement_of_another_place);
 
 fn store_secrets(database: &Database) {
     database.write(|tx| {
@@ -34,9 +31,7 @@ fn no_secret_reaches_a_statement_of_another_place(database: &Database) {
     assert_eq!(moved, Ok(()));
     swap(database);
     let read = database.store.read_blocking(|tx| tx.secrets(&id("r-b")));
-    let expected = StoreError::Unreadable {
-        context: "instance_secrets/password/r-b".into(),
-    };
+    let expected = StoreError::Unreadable { context: "instance_secrets/password/r-b".into() };
     assert_eq!(read, Err(expected));
 }
 
@@ -57,15 +52,8 @@ fn the_files_hold_no_secret() {
     for file in std::fs::read_dir(directory).unwrap() {
         bytes.extend(std::fs::read(file.unwrap().path()).unwrap());
     }
-    let holds = |text: &str| {
-        bytes
-            .windows(text.len())
-            .any(|window| window == text.as_bytes())
-    };
-    assert!(
-        holds("r-a.redis.rds.aliyuncs.com"),
-        "the row itself is in the files"
-    );
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("r-a.redis.rds.aliyuncs.com"), "the row itself is in the files");
     let secrets = secrets();
     assert!(!holds(secrets.password.as_ref().unwrap().expose()));
     assert!(!holds(secrets.admin.expose()));

@@ -63,10 +63,7 @@ fn a_failed_statement_spoils_the_transaction(database: &Database) {
         let _ignored = tx.insert_account(&account());
         Ok::<_, StoreError>(())
     });
-    assert!(
-        matches!(result, Err(StoreError::Constraint { .. })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(StoreError::Constraint { .. })), "{result:?}");
     assert_eq!(settings(database), [None, None]);
 }
 
@@ -124,9 +121,7 @@ fn queued_work_is_written_when_the_store_closes(database: &Database) {
 fn a_lost_connection_is_tried_again_before_the_commit() {
     let database = Database::postgres();
     database.write(|tx| tx.set_setting("a", "1"));
-    let Location::Postgres(url) = &database.location else {
-        panic!("it was made so")
-    };
+    let Location::Postgres(url) = &database.location else { panic!("it was made so") };
     let (_, name) = url.rsplit_once('/').unwrap();
     let kill =
         format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
@@ -149,11 +144,7 @@ fn deadlocks_resolve_themselves() {
         tx.set_setting("b", "0")
     });
     let results = database.race(20, |number, tx| {
-        let names = if number % 2 == 0 {
-            ["a", "b"]
-        } else {
-            ["b", "a"]
-        };
+        let names = if number % 2 == 0 { ["a", "b"] } else { ["b", "a"] };
         for name in names {
             tx.set_setting(name, &number.to_string())?;
         }

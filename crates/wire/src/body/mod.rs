@@ -36,9 +36,7 @@ impl Format {
 
     /// The format of that name, in any letter case.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::Json, Self::Xml]
-            .into_iter()
-            .find(|format| format.name().eq_ignore_ascii_case(name))
+        [Self::Json, Self::Xml].into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
     }
 }
 

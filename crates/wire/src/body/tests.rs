@@ -99,9 +99,7 @@ fn elements(xml: &str) -> Vec<(String, String)> {
             Event::GeneralRef(reference) => {
                 let text = format!("&{};", &*reference.xml10_content());
                 let at = *open.last().unwrap();
-                found[at]
-                    .1
-                    .push_str(&quick_xml::escape::unescape(&text).unwrap());
+                found[at].1.push_str(&quick_xml::escape::unescape(&text).unwrap());
             }
             Event::Decl(_) => {}
             Event::Eof => break,
@@ -173,15 +171,7 @@ fn an_error_has_the_root_error() {
 
 #[test]
 fn characters_that_xml_cannot_carry_are_replaced() {
-    let edges = [
-        '\u{7f}',
-        '\u{d7ff}',
-        '\u{e000}',
-        '\u{fffd}',
-        '\u{fffe}',
-        '\u{ffff}',
-        '\u{10000}',
-    ];
+    let edges = ['\u{7f}', '\u{d7ff}', '\u{e000}', '\u{fffd}', '\u{fffe}', '\u{ffff}', '\u{10000}'];
     for c in ('\0'..='\x20').chain(edges) {
         let carried = match c {
             '\t' | '\n' | '\r' | ' '.. if !matches!(c, '\u{fffe}' | '\u{ffff}') => c,
@@ -194,10 +184,7 @@ fn characters_that_xml_cannot_carry_are_replaced() {
 
 #[test]
 fn content_types_are_literally_what_clients_compare() {
-    assert_eq!(
-        Format::Json.content_type(),
-        "application/json;charset=utf-8"
-    );
+    assert_eq!(Format::Json.content_type(), "application/json;charset=utf-8");
     assert_eq!(Format::Xml.content_type(), "text/xml;charset=utf-8");
 }
 

@@ -72,8 +72,7 @@ fn element(out: &mut String, name: &str, content: impl FnOnce(&mut String)) {
 fn legal(text: &str) -> Cow<'_, str> {
     let illegal = |c: char| matches!(c, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}');
     if text.contains(illegal) {
-        text.replace(illegal, REPLACEMENT.encode_utf8(&mut [0; 3]))
-            .into()
+        text.replace(illegal, REPLACEMENT.encode_utf8(&mut [0; 3])).into()
     } else {
         text.into()
     }
@@ -86,10 +85,7 @@ fn legal_name(name: &str) -> Cow<'_, str> {
     if name.starts_with(first) && name.chars().all(inner) {
         return name.into();
     }
-    let mut legal: String = name
-        .chars()
-        .map(|c| if inner(c) { c } else { '_' })
-        .collect();
+    let mut legal: String = name.chars().map(|c| if inner(c) { c } else { '_' }).collect();
     if !legal.starts_with(first) {
         legal.insert(0, '_');
     }

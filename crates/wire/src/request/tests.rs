@@ -20,17 +20,8 @@ fn answer(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Call, Rejected> {
-    let headers: Vec<_> = headers
-        .iter()
-        .map(|(n, v)| ((*n).into(), (*v).into()))
-        .collect();
-    let raw = RawRequest {
-        method,
-        path: "/",
-        query,
-        headers: &headers,
-        body,
-    };
+    let headers: Vec<_> = headers.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+    let raw = RawRequest { method, path: "/", query, headers: &headers, body };
     parse(&raw, &Limits::default())
 }
 
@@ -57,10 +48,7 @@ fn v1_query(name: &str, value: Option<&str>) -> String {
 
 #[test]
 fn missing_v1_parameters_are_named_in_a_fixed_order() {
-    assert_eq!(
-        read("GET", "", &[], b"").unwrap_err(),
-        Fault::missing("Action")
-    );
+    assert_eq!(read("GET", "", &[], b"").unwrap_err(), Fault::missing("Action"));
     for (name, _) in V1 {
         let fault = read("GET", &v1_query(name, None), &[], b"").unwrap_err();
         assert_eq!(fault, Fault::missing(name));
@@ -99,11 +87,7 @@ fn the_format_is_read_in_any_case_and_refused_late(
 ) {
     let call = read("GET", &v1_query("Format", Some(text)), &[], b"").unwrap();
     assert_eq!(call.format, format);
-    let expected = if supported {
-        Ok(())
-    } else {
-        Err(common::unsupported_format())
-    };
+    let expected = if supported { Ok(()) } else { Err(common::unsupported_format()) };
     assert_eq!(call.check_format(), expected);
 }
 
@@ -120,10 +104,7 @@ fn a_refusal_is_in_the_format_that_can_be_read(
     #[case] body: &[u8],
     #[case] format: Format,
 ) {
-    assert_eq!(
-        answer("POST", query, headers, body).unwrap_err().format,
-        format
-    );
+    assert_eq!(answer("POST", query, headers, body).unwrap_err().format, format);
 }
 
 #[rstest]
@@ -137,13 +118,7 @@ fn other_methods_are_unsupported(#[case] method: &str) {
 
 #[test]
 fn other_paths_are_no_api() {
-    let raw = RawRequest {
-        method: "GET",
-        path: "/clusters",
-        query: "",
-        headers: &[],
-        body: b"",
-    };
+    let raw = RawRequest { method: "GET", path: "/clusters", query: "", headers: &[], body: b"" };
     let rejected = parse(&raw, &Limits::default()).unwrap_err();
     assert_eq!(rejected.fault, common::unknown_action());
 }
@@ -170,10 +145,7 @@ fn a_flood_of_parameters_is_refused() {
     let body = "a=b&".repeat(250_000);
     let fault = read("POST", "", &form, body.as_bytes()).unwrap_err();
     assert_eq!(fault, common::too_many_parameters(512));
-    let body: String = (0..100_000)
-        .map(|n| format!("Tag.{n}=x&"))
-        .take(513)
-        .collect();
+    let body: String = (0..100_000).map(|n| format!("Tag.{n}=x&")).take(513).collect();
     let fault = read("POST", "", &form, body.as_bytes()).unwrap_err();
     assert_eq!(fault, common::too_many_parameters(512));
 }
@@ -220,10 +192,7 @@ fn v3() -> SignedRequest {
 }
 
 fn read_v3(headers: &[(String, String)], body: &[u8]) -> Result<Call, Fault> {
-    let headers: Vec<_> = headers
-        .iter()
-        .map(|(n, v)| (n.as_str(), v.as_str()))
-        .collect();
+    let headers: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     read("POST", "", &headers, body)
 }
 
@@ -266,10 +235,7 @@ const ALL: &str =
 #[case::header_twice(&format!("ACS3-HMAC-SHA256 Credential=a,SignedHeaders={ALL};host,Signature=00"))]
 #[case::action_unsigned("ACS3-HMAC-SHA256 Credential=a,SignedHeaders=host,Signature=00")]
 fn a_broken_authorization_is_an_incomplete_signature(#[case] text: &str) {
-    assert_eq!(
-        with_authorization(text).unwrap_err(),
-        common::incomplete_signature()
-    );
+    assert_eq!(with_authorization(text).unwrap_err(), common::incomplete_signature());
 }
 
 #[rstest]
@@ -277,20 +243,14 @@ fn a_broken_authorization_is_an_incomplete_signature(#[case] text: &str) {
 #[case("ACS3-RSA-SHA256")]
 fn other_v3_algorithms_are_unsupported(#[case] algorithm: &str) {
     let text = format!("{algorithm} Credential=a,SignedHeaders={ALL},Signature=00");
-    assert_eq!(
-        with_authorization(&text).unwrap_err(),
-        common::unsupported_signature_method()
-    );
+    assert_eq!(with_authorization(&text).unwrap_err(), common::unsupported_signature_method());
 }
 
 #[test]
 fn a_v3_body_needs_a_signed_content_type_to_be_read() {
     let mut headers = v3().headers;
     headers.push(("content-type".into(), form_type().into()));
-    assert_eq!(
-        read_v3(&headers, b"RegionId=x").unwrap_err(),
-        common::incomplete_signature()
-    );
+    assert_eq!(read_v3(&headers, b"RegionId=x").unwrap_err(), common::incomplete_signature());
     assert!(read_v3(&headers, b"").is_ok());
 }
 
@@ -298,20 +258,14 @@ fn a_v3_body_needs_a_signed_content_type_to_be_read() {
 fn a_token_header_must_be_signed() {
     let mut headers = v3().headers;
     headers.push(("x-acs-security-token".into(), "t".into()));
-    assert_eq!(
-        read_v3(&headers, b"").unwrap_err(),
-        common::incomplete_signature()
-    );
+    assert_eq!(read_v3(&headers, b"").unwrap_err(), common::incomplete_signature());
 }
 
 #[test]
 fn a_header_sent_twice_with_two_values_is_refused() {
     let mut headers = v3().headers;
     headers.push(("x-acs-action".into(), "DeleteInstance".into()));
-    assert_eq!(
-        read_v3(&headers, b"").unwrap_err(),
-        common::repeated_parameter("x-acs-action")
-    );
+    assert_eq!(read_v3(&headers, b"").unwrap_err(), common::repeated_parameter("x-acs-action"));
 }
 
 #[test]
@@ -326,10 +280,7 @@ fn a_v3_json_body_is_read_as_parameters() {
     let call = read_v3(&headers, br#"{"RegionId":"cn-hongkong","Port":6379}"#).unwrap();
     assert_eq!(call.params.get("RegionId"), Some("cn-hongkong"));
     assert_eq!(call.params.get("Port"), Some("6379"));
-    assert_eq!(
-        read_v3(&headers, b"[1]").unwrap_err(),
-        common::body_not_flat(512)
-    );
+    assert_eq!(read_v3(&headers, b"[1]").unwrap_err(), common::body_not_flat(512));
 }
 
 #[rstest]
@@ -340,11 +291,7 @@ fn a_v3_json_body_is_read_as_parameters() {
 #[case(-901, false)]
 fn the_time_window_is_15_minutes_either_way_inclusive(#[case] seconds: i64, #[case] inside: bool) {
     let call = read("GET", &v1_query("", None), &[], b"").unwrap();
-    let expected = if inside {
-        Ok(())
-    } else {
-        Err(common::time_expired())
-    };
+    let expected = if inside { Ok(()) } else { Err(common::time_expired()) };
     let at = now() + SignedDuration::from_secs(seconds);
     assert_eq!(call.check_time(at), expected);
     assert_eq!(at > call.nonce_expires(), seconds > 900);
@@ -352,10 +299,9 @@ fn the_time_window_is_15_minutes_either_way_inclusive(#[case] seconds: i64, #[ca
 
 #[test]
 fn the_far_ends_of_time_are_expired_without_overflow() {
-    for (text, far) in [
-        ("9999-12-30T22:00:00Z", Timestamp::MIN),
-        ("0000-01-01T00:00:00Z", Timestamp::MAX),
-    ] {
+    for (text, far) in
+        [("9999-12-30T22:00:00Z", Timestamp::MIN), ("0000-01-01T00:00:00Z", Timestamp::MAX)]
+    {
         let call = read("GET", &v1_query("Timestamp", Some(text)), &[], b"").unwrap();
         assert_eq!(call.check_time(far), Err(common::time_expired()));
         assert!(call.nonce_expires() >= call.timestamp);
@@ -367,10 +313,7 @@ fn debug_of_a_call_shows_no_secret() {
     let query = v1_query("Password", Some("Aa1!hidden"));
     let call = read("GET", &query, &[], b"").unwrap();
     let text = format!("{call:?}");
-    assert!(
-        text.contains("Password") && !text.contains("hidden"),
-        "{text}"
-    );
+    assert!(text.contains("Password") && !text.contains("hidden"), "{text}");
     assert!(!text.contains("c2ln"), "{text}");
 }
 

@@ -52,10 +52,7 @@ pub struct SignedRequest {
 impl Signer {
     /// Signs with this key.
     pub fn new(access_key_id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
-        Self {
-            access_key_id: access_key_id.into(),
-            secret: secret.into(),
-        }
+        Self { access_key_id: access_key_id.into(), secret: secret.into() }
     }
 
     /// v1, GET, everything in the query.
@@ -79,10 +76,7 @@ impl Signer {
     /// v1, POST, everything in a form body.
     pub fn sign_v1_form(&self, call: &Outgoing<'_>, algorithm: HmacAlgorithm) -> SignedRequest {
         let (common, business) = self.signed_v1("POST", call, algorithm);
-        with_form(
-            in_query("POST", call, &Params::new()),
-            &merged(common, &business),
-        )
+        with_form(in_query("POST", call, &Params::new()), &merged(common, &business))
     }
 
     /// V3, POST, the action's parameters in the query, empty body.
@@ -109,9 +103,7 @@ impl Signer {
         );
         let mut request = in_query("POST", call, call.params);
         request.headers = signed.map(owned).into();
-        request
-            .headers
-            .push(owned(("authorization", &authorization)));
+        request.headers.push(owned(("authorization", &authorization)));
         request
     }
 
@@ -139,10 +131,8 @@ impl Signer {
         let own = |(name, _): &(&str, &str)| common.get_raw(name).is_none() && *name != "Signature";
         let business = Params::from_pairs(call.params.iter().filter(own).map(owned));
         let all = merged(common.clone(), &business);
-        let signature = Scheme::V1(algorithm).sign(
-            self.secret.expose_secret(),
-            &v1::string_to_sign(method, &all),
-        );
+        let signature = Scheme::V1(algorithm)
+            .sign(self.secret.expose_secret(), &v1::string_to_sign(method, &all));
         common.insert("Signature", signature);
         (common, business)
     }
@@ -150,9 +140,7 @@ impl Signer {
 
 impl fmt::Debug for SignedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedRequest")
-            .field("method", &self.method)
-            .finish_non_exhaustive()
+        f.debug_struct("SignedRequest").field("method", &self.method).finish_non_exhaustive()
     }
 }
 
@@ -160,20 +148,14 @@ fn in_query(method: &'static str, call: &Outgoing<'_>, params: &Params) -> Signe
     let query = encode::query(params);
     SignedRequest {
         method,
-        path_and_query: if query.is_empty() {
-            "/".to_owned()
-        } else {
-            format!("/?{query}")
-        },
+        path_and_query: if query.is_empty() { "/".to_owned() } else { format!("/?{query}") },
         headers: vec![owned(("host", call.host))],
         body: Vec::new(),
     }
 }
 
 fn with_form(mut request: SignedRequest, params: &Params) -> SignedRequest {
-    request
-        .headers
-        .push(owned(("content-type", form::MEDIA_TYPE)));
+    request.headers.push(owned(("content-type", form::MEDIA_TYPE)));
     request.body = encode::query(params).into_bytes();
     request
 }

@@ -43,9 +43,7 @@ pub(crate) fn read(
         return Err(Fault::invalid("SignatureVersion"));
     }
     limits.check_nonce(params.required("SignatureNonce")?)?;
-    let format = params
-        .get("Format")
-        .map_or(Some(Format::Xml), Format::named);
+    let format = params.get("Format").map_or(Some(Format::Xml), Format::named);
     let given = params.remove("Signature").unwrap_or_default();
     let owned = |name| params.required(name).map(str::to_owned);
     Ok(Call {

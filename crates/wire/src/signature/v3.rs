@@ -60,10 +60,7 @@ pub(crate) fn read(
         access_key_id: authorization.credential.to_owned(),
         nonce: nonce.to_owned(),
         timestamp,
-        security_token: headers
-            .get(TOKEN)?
-            .filter(|token| !token.is_empty())
-            .map(str::to_owned),
+        security_token: headers.get(TOKEN)?.filter(|token| !token.is_empty()).map(str::to_owned),
         params,
         proof: Proof {
             scheme: Scheme::V3,
@@ -120,8 +117,7 @@ impl<'a> Authorization<'a> {
             }
         }
         let filled = |part: Option<&'a str>| {
-            part.filter(|value| !value.is_empty())
-                .ok_or(common::incomplete_signature())
+            part.filter(|value| !value.is_empty()).ok_or(common::incomplete_signature())
         };
         Ok(Self {
             credential: filled(credential)?,
@@ -165,10 +161,7 @@ pub(super) fn canonical_request(
     signed: &[(&str, &str)],
     hash: &str,
 ) -> String {
-    let lines: String = signed
-        .iter()
-        .flat_map(|(name, value)| [name, ":", value, "\n"])
-        .collect();
+    let lines: String = signed.iter().flat_map(|(name, value)| [name, ":", value, "\n"]).collect();
     format!("{method}\n/\n{query}\n{lines}\n{}\n{hash}", names(signed))
 }
 

@@ -29,12 +29,7 @@ fn unit(node_type: NodeType) -> Unit {
 }
 
 fn binary(version: Version) -> Binary {
-    Binary {
-        path: PathBuf::new(),
-        kind: Kind::Redis,
-        version,
-        from_distribution: true,
-    }
+    Binary { path: PathBuf::new(), kind: Kind::Redis, version, from_distribution: true }
 }
 
 fn lines(unit: &Unit, member: Member, version: Version) -> Vec<String> {
@@ -73,20 +68,14 @@ fn a_standalone_keeps_nothing_and_a_pair_its_data() {
     let lines_of_pair = lines(&pair, Member::Second, (7, 0, 15));
     assert!(has(&lines_of_pair, "appendonly yes") && has(&lines_of_pair, "appendfsync everysec"));
     pair.parameters = pair.parameters.merged(r#"{"appendonly":"no"}"#).unwrap();
-    assert!(has(
-        &lines(&pair, Member::First, (7, 0, 15)),
-        "appendonly no"
-    ));
+    assert!(has(&lines(&pair, Member::First, (7, 0, 15)), "appendonly no"));
 }
 
 #[test]
 fn the_clock_is_slow_unless_the_owner_set_it_or_an_old_pair_needs_it() {
     let hz = |unit: &Unit, version| {
         let lines = lines(unit, Member::First, version);
-        lines
-            .into_iter()
-            .filter(|line| line.starts_with("hz "))
-            .collect::<Vec<_>>()
+        lines.into_iter().filter(|line| line.starts_with("hz ")).collect::<Vec<_>>()
     };
     assert_eq!(hz(&unit(NodeType::StandAlone), (2, 8, 17)), ["hz 1"]);
     assert_eq!(hz(&unit(NodeType::MasterSlave), (7, 0, 15)), ["hz 1"]);
@@ -118,17 +107,9 @@ fn without_a_password_no_login_is_open(#[case] version: Version) {
 
 #[test]
 fn passwords_of_users_stand_there_only_as_hashes() {
-    let text = text(
-        &unit(NodeType::StandAlone),
-        Member::First,
-        &binary((7, 0, 15)),
-    )
-    .unwrap();
+    let text = text(&unit(NodeType::StandAlone), Member::First, &binary((7, 0, 15))).unwrap();
     assert!(!text.expose().contains("Passw0rd!"));
-    assert!(
-        text.expose()
-            .contains("user cp_admin reset on #8c6976e5b5410415bde908bd4dee15df")
-    );
+    assert!(text.expose().contains("user cp_admin reset on #8c6976e5b5410415bde908bd4dee15df"));
 }
 
 #[rstest]
@@ -143,12 +124,7 @@ fn a_value_that_could_break_its_line_is_refused(#[case] password: &str) {
     let mut unit = unit(NodeType::StandAlone);
     unit.secrets.password = Some(password.into());
     let refused = text(&unit, Member::First, &binary((5, 0, 7))).unwrap_err();
-    assert_eq!(
-        refused,
-        Unwritable {
-            setting: "requirepass"
-        }
-    );
+    assert_eq!(refused, Unwritable { setting: "requirepass" });
     let refused = text(&unit, Member::First, &binary((7, 0, 15))).unwrap_err();
     assert_eq!(refused, Unwritable { setting: "user" });
 }
@@ -166,10 +142,7 @@ fn event_flags_are_compared_by_meaning(
     #[case] answer: &str,
     #[case] met: bool,
 ) {
-    assert_eq!(
-        Setting::new("notify-keyspace-events", wanted).is_met_by(answer),
-        met
-    );
+    assert_eq!(Setting::new("notify-keyspace-events", wanted).is_met_by(answer), met);
 }
 
 #[test]

@@ -16,14 +16,12 @@ const LISTEN: &str = "0A";
 pub(super) fn must_be_free(address: SocketAddrV4) -> Result<(), Trouble> {
     match bind(address) {
         Ok(()) => Ok(()),
-        Err(rustix::io::Errno::ADDRINUSE) => Err(Trouble::AddressInUse {
-            address,
-            holder: holder(address),
-        }),
-        Err(error) => Err(Trouble::Machine {
-            doing: "taking the instance's address",
-            source: error.into(),
-        }),
+        Err(rustix::io::Errno::ADDRINUSE) => {
+            Err(Trouble::AddressInUse { address, holder: holder(address) })
+        }
+        Err(error) => {
+            Err(Trouble::Machine { doing: "taking the instance's address", source: error.into() })
+        }
     }
 }
 
@@ -31,14 +29,9 @@ pub(super) fn must_be_free(address: SocketAddrV4) -> Result<(), Trouble> {
 pub(super) fn is_listened_on_by(address: SocketAddrV4, pid: u32) -> bool {
     let inode = listeners("/proc/net/tcp")
         .ok()
-        .and_then(|all| {
-            all.into_iter()
-                .find(|listener| listener.at == Some(address))
-        })
+        .and_then(|all| all.into_iter().find(|listener| listener.at == Some(address)))
         .map(|listener| listener.inode);
-    let process = i32::try_from(pid)
-        .ok()
-        .and_then(|pid| procfs::process::Process::new(pid).ok());
+    let process = i32::try_from(pid).ok().and_then(|pid| procfs::process::Process::new(pid).ok());
     match (inode, process) {
         (Some(inode), Some(process)) => has_socket(&process, inode),
         _ => false,
@@ -73,9 +66,7 @@ fn holder(address: SocketAddrV4) -> Option<String> {
         .flatten()
         .find(stands_in_the_way)?
         .inode;
-    let mut processes = procfs::process::all_processes()
-        .ok()?
-        .filter_map(Result::ok);
+    let mut processes = procfs::process::all_processes().ok()?.filter_map(Result::ok);
     let process = processes.find(|process| has_socket(process, inode))?;
     let name = process.stat().ok()?.comm;
     let name: String = name.chars().filter(char::is_ascii_graphic).collect();
@@ -84,9 +75,7 @@ fn holder(address: SocketAddrV4) -> Option<String> {
 
 fn has_socket(process: &procfs::process::Process, inode: u64) -> bool {
     let socket = procfs::process::FDTarget::Socket(inode);
-    process
-        .fd()
-        .is_ok_and(|fds| fds.filter_map(Result::ok).any(|fd| fd.target == socket))
+    process.fd().is_ok_and(|fds| fds.filter_map(Result::ok).any(|fd| fd.target == socket))
 }
 
 /// A socket that listens.
@@ -101,10 +90,7 @@ struct Listener {
 /// The listening sockets of a table: they stand before all others, which may be very many.
 fn listeners(table: &str) -> io::Result<Vec<Listener>> {
     let lines = BufReader::new(File::open(table)?).lines().skip(1);
-    Ok(lines
-        .map_while(Result::ok)
-        .map_while(|line| listener(&line))
-        .collect())
+    Ok(lines.map_while(Result::ok).map_while(|line| listener(&line)).collect())
 }
 
 /// Reads a line such as
@@ -117,15 +103,9 @@ fn listener(line: &str) -> Option<Listener> {
         return None;
     }
     let port = u16::from_str_radix(port, 16).ok()?;
-    let ip = u32::from_str_radix(address, 16)
-        .ok()
-        .map(|word| Ipv4Addr::from(word.to_ne_bytes()));
+    let ip = u32::from_str_radix(address, 16).ok().map(|word| Ipv4Addr::from(word.to_ne_bytes()));
     let inode = words.get(9)?.parse().ok()?;
-    Some(Listener {
-        at: ip.map(|ip| SocketAddrV4::new(ip, port)),
-        port,
-        inode,
-    })
+    Some(Listener { at: ip.map(|ip| SocketAddrV4::new(ip, port)), port, inode })
 }
 
 #[cfg(test)]
@@ -150,17 +130,10 @@ mod tests {
     #[test]
     fn names_who_holds_an_address() {
         let (_listener, address) = listen([127, 201, 0, 2]);
-        let Err(Trouble::AddressInUse {
-            holder: Some(holder),
-            ..
-        }) = must_be_free(address)
-        else {
+        let Err(Trouble::AddressInUse { holder: Some(holder), .. }) = must_be_free(address) else {
             panic!("a held address counts as free");
         };
-        assert!(
-            holder.ends_with(&format!("process {}", std::process::id())),
-            "{holder}"
-        );
+        assert!(holder.ends_with(&format!("process {}", std::process::id())), "{holder}");
     }
 
     #[test]
@@ -170,10 +143,7 @@ mod tests {
         let address = SocketAddrV4::new(Ipv4Addr::new(127, 201, 0, 3), port);
         assert!(matches!(
             must_be_free(address),
-            Err(Trouble::AddressInUse {
-                holder: Some(_),
-                ..
-            })
+            Err(Trouble::AddressInUse { holder: Some(_), .. })
         ));
         assert!(!is_listened_on_by(address, std::process::id()));
     }

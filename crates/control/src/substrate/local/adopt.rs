@@ -51,10 +51,7 @@ pub(super) fn sweep(directory: &Path, nonce: &str, engines: &Engines) -> io::Res
         found.process.signal(Signal::KILL)?;
     }
     for found in &left {
-        found.process.ends_within(rustix::event::Timespec {
-            tv_sec: 5,
-            tv_nsec: 0,
-        });
+        found.process.ends_within(rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 });
         found.process.reap();
     }
     Ok(!left.is_empty())
@@ -102,20 +99,9 @@ fn prove(
     let stat = seen.stat().ok()?;
     let (start_ticks, leads) = (stat.starttime, stat.pgrp == stat.pid);
     let (kind, version) = (binary.kind, binary.version);
-    let manifest = Manifest {
-        pid,
-        start_ticks,
-        executable,
-        kind,
-        version,
-        nonce: nonce.to_owned(),
-    };
-    (!process.is_over()).then_some(Found {
-        process,
-        binary,
-        manifest,
-        leads,
-    })
+    let manifest =
+        Manifest { pid, start_ticks, executable, kind, version, nonce: nonce.to_owned() };
+    (!process.is_over()).then_some(Found { process, binary, manifest, leads })
 }
 
 /// The engine behind an executable. An upgrade may have put another version in its place, or

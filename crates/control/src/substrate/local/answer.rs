@@ -18,10 +18,7 @@ const LINK: Duration = Duration::from_mins(1);
 /// How long an answer may take of an engine that runs.
 const PROMPT: Duration = Duration::from_secs(5);
 /// How often an engine's socket is tried until it is there.
-const TRIED_EVERY: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 300_000,
-};
+const TRIED_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000 };
 
 impl Inner {
     /// Returns when a member's engine answers its admin login with the limits and parameters
@@ -72,10 +69,7 @@ impl Inner {
         let (listener, address) = (running.clone(), unit.address);
         if !blocking(move || Ok(listener.listens_on(address))).await? {
             let answer = "the engine does not listen on the instance's address".into();
-            return Err(Trouble::Unexpected {
-                doing: LOGIN,
-                answer,
-            });
+            return Err(Trouble::Unexpected { doing: LOGIN, answer });
         }
         let entry = async {
             match running.binary.kind {
@@ -89,10 +83,7 @@ impl Inner {
         };
         match tokio::time::timeout(PROMPT, entry).await {
             Ok(Ok(Entry::AsPromised)) => Ok(()),
-            Ok(Ok(Entry::Otherwise(answer))) => Err(Trouble::Unexpected {
-                doing: LOGIN,
-                answer,
-            }),
+            Ok(Ok(Entry::Otherwise(answer))) => Err(Trouble::Unexpected { doing: LOGIN, answer }),
             Ok(Err(trouble)) => Err(trouble),
             Err(_) => Err(silent(LOGIN, PROMPT)),
         }
@@ -155,10 +146,7 @@ impl Inner {
                 }
                 if process.ends_within(TRIED_EVERY) {
                     let answer = "it ended".into();
-                    return Err(Trouble::Unexpected {
-                        doing: CONNECTING,
-                        answer,
-                    });
+                    return Err(Trouble::Unexpected { doing: CONNECTING, answer });
                 }
             }
         })
@@ -208,16 +196,8 @@ async fn enter_memcached(unit: &Unit) -> std::io::Result<Entry> {
         },
         None => client.no_op().await?,
     };
-    let promised = if unit.secrets.password.is_some() {
-        Answer::Ok
-    } else {
-        Answer::NotLoggedIn
-    };
-    Ok(if answer == promised {
-        Entry::AsPromised
-    } else {
-        Entry::Otherwise(format!("{answer:?}"))
-    })
+    let promised = if unit.secrets.password.is_some() { Answer::Ok } else { Answer::NotLoggedIn };
+    Ok(if answer == promised { Entry::AsPromised } else { Entry::Otherwise(format!("{answer:?}")) })
 }
 
 async fn prompt<T>(
@@ -231,15 +211,9 @@ async fn prompt<T>(
 }
 
 fn silent(doing: &'static str, time: Duration) -> Trouble {
-    Trouble::Silent {
-        doing,
-        seconds: time.as_secs(),
-    }
+    Trouble::Silent { doing, seconds: time.as_secs() }
 }
 
 fn unexpected(doing: &'static str, error: &dyn std::error::Error) -> Trouble {
-    Trouble::Unexpected {
-        doing,
-        answer: error.to_string(),
-    }
+    Trouble::Unexpected { doing, answer: error.to_string() }
 }

@@ -42,9 +42,7 @@ impl Inner {
         running: &Running,
     ) -> Option<Health> {
         let stream = dial(&self.layout.member(unit, member), running.process.pid()).ok()?;
-        let mut admin = Admin::over(stream, &unit.secrets, &running.binary)
-            .await
-            .ok()?;
+        let mut admin = Admin::over(stream, &unit.secrets, &running.binary).await.ok()?;
         match admin.ping().await.ok()? {
             Pong::Loading => None,
             Pong::Ready if member == Member::Second && admin.is_linked().await.ok()? => {
@@ -57,14 +55,7 @@ impl Inner {
 
 async fn glance_at_memcached(unit: &Unit, running: &Running) -> Option<Health> {
     let (listener, address) = (running.clone(), unit.address);
-    let listens = blocking(move || Ok(listener.listens_on(address)))
-        .await
-        .ok()?;
-    let version = Client::connect(unit.address)
-        .await
-        .ok()?
-        .version()
-        .await
-        .ok()?;
+    let listens = blocking(move || Ok(listener.listens_on(address))).await.ok()?;
+    let version = Client::connect(unit.address).await.ok()?.version().await.ok()?;
     (listens && version == Answer::Ok).then_some(Health::Answering)
 }

@@ -24,9 +24,7 @@ impl Layout {
     pub(super) fn below(data_dir: &Path) -> io::Result<Self> {
         let root = data_dir.join("engines");
         make(&root)?;
-        Ok(Self {
-            root: root.canonicalize()?,
-        })
+        Ok(Self { root: root.canonicalize()? })
     }
 
     /// All that is kept of an instance.
@@ -41,9 +39,7 @@ impl Layout {
 
     /// Makes the directories of an instance.
     pub(super) fn prepare(&self, unit: &Unit) -> io::Result<()> {
-        unit.members()
-            .iter()
-            .try_for_each(|member| make(&self.member(unit, *member)))
+        unit.members().iter().try_for_each(|member| make(&self.member(unit, *member)))
     }
 
     /// Removes the directories of an instance.
@@ -76,8 +72,5 @@ fn number(member: Member) -> &'static str {
 }
 
 fn make(directory: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }

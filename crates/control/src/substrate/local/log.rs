@@ -56,36 +56,21 @@ pub(super) fn bound(directory: &Path) -> io::Result<()> {
 /// The end of the log, without secrets and paths, for people. Where an engine quoted a secret (it
 /// repeats a line of configuration that it does not understand), the log itself is cleaned too.
 pub(super) fn last_words(directory: &Path, secrets: &Secrets) -> String {
-    let log = open(directory)
-        .and_then(|log| tail(&log, LAST_WORDS))
-        .unwrap_or_default();
+    let log = open(directory).and_then(|log| tail(&log, LAST_WORDS)).unwrap_or_default();
     let clean = without_secrets(&log, secrets);
     if clean != log
         && let Err(error) = std::fs::write(directory.join(LOG), &clean)
     {
         tracing::warn!(%error, "cannot clean an engine's log");
     }
-    let lines: Vec<&str> = clean
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines: Vec<&str> = clean.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines[lines.len().saturating_sub(LAST_LINES)..].join(" | ");
-    if last.is_empty() {
-        "it said nothing".into()
-    } else {
-        without_paths(&last)
-    }
+    if last.is_empty() { "it said nothing".into() } else { without_paths(&last) }
 }
 
 fn open(directory: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(directory.join(LOG))
+    options.read(true).append(true).create(true).mode(0o600).open(directory.join(LOG))
 }
 
 fn lock(log: &File) -> io::Result<bool> {
@@ -119,15 +104,9 @@ fn tail(mut log: &File, length: u64) -> io::Result<String> {
 
 /// Quoted configuration lines (`>>> '…'`) go whole; secrets elsewhere become stars.
 fn without_secrets(text: &str, secrets: &Secrets) -> String {
-    let known = [
-        secrets.password.as_ref(),
-        Some(&secrets.admin),
-        Some(&secrets.replication),
-    ];
-    let mut clean: String = text
-        .split_inclusive('\n')
-        .filter(|line| !line.trim_start().starts_with(">>>"))
-        .collect();
+    let known = [secrets.password.as_ref(), Some(&secrets.admin), Some(&secrets.replication)];
+    let mut clean: String =
+        text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(">>>")).collect();
     for secret in known.into_iter().flatten() {
         clean = clean.replace(secret.expose(), "***");
     }
@@ -174,10 +153,7 @@ mod tests {
         std::fs::write(directory.path().join(LOG), "fatal\n").unwrap();
         take(directory.path()).unwrap().unwrap();
         assert_eq!(std::fs::read(directory.path().join(LOG)).unwrap(), b"");
-        assert_eq!(
-            std::fs::read(directory.path().join(PREVIOUS)).unwrap(),
-            b"fatal\n"
-        );
+        assert_eq!(std::fs::read(directory.path().join(PREVIOUS)).unwrap(), b"fatal\n");
     }
 
     #[test]
@@ -188,10 +164,7 @@ mod tests {
         bound(directory.path()).unwrap();
         assert_eq!(log.metadata().unwrap().len(), 0);
         io::Write::write_all(&mut &log, b"next\n").unwrap();
-        assert_eq!(
-            std::fs::read(directory.path().join(LOG)).unwrap(),
-            b"next\n"
-        );
+        assert_eq!(std::fs::read(directory.path().join(LOG)).unwrap(), b"next\n");
         assert!(is_taken(directory.path()).unwrap());
     }
 
@@ -202,14 +175,8 @@ mod tests {
                     Bad Passw0rd! in /var/lib/x/admin.sock\nlink-secret\n";
         std::fs::write(directory.path().join(LOG), said).unwrap();
         let words = last_words(directory.path(), &secrets());
-        assert_eq!(
-            words,
-            "*** FATAL CONFIG FILE ERROR *** | Bad *** in … | ***"
-        );
+        assert_eq!(words, "*** FATAL CONFIG FILE ERROR *** | Bad *** in … | ***");
         let kept = std::fs::read_to_string(directory.path().join(LOG)).unwrap();
-        assert!(
-            !kept.contains("Passw0rd!") && !kept.contains("abc"),
-            "{kept}"
-        );
+        assert!(!kept.contains("Passw0rd!") && !kept.contains("abc"), "{kept}");
     }
 }

@@ -45,12 +45,8 @@ impl Manifest {
     pub(super) fn write(&self, directory: &Path, durable: bool) -> io::Result<()> {
         let unfinished = directory.join(UNFINISHED);
         let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)?;
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         if durable {
             file.sync_all()?;

@@ -40,11 +40,7 @@ pub(super) struct Place {
 
 impl Running {
     pub(super) fn new(process: Process, binary: Binary) -> Self {
-        Self {
-            process: Arc::new(process),
-            binary,
-            listens: Arc::default(),
-        }
+        Self { process: Arc::new(process), binary, listens: Arc::default() }
     }
 
     /// Whether it is this process that a client at the address reaches.

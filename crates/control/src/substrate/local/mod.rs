@@ -54,12 +54,7 @@ impl Local {
     pub fn new(data_dir: &Path, engines: Engines) -> Result<Self, Trouble> {
         let layout = Layout::below(data_dir).map_err(machine("making the directory of engines"))?;
         let (deaths, _) = broadcast::channel(DEATHS_KEPT);
-        Ok(Self(Arc::new(Inner {
-            layout,
-            engines,
-            slots: Mutex::default(),
-            deaths,
-        })))
+        Ok(Self(Arc::new(Inner { layout, engines, slots: Mutex::default(), deaths })))
     }
 
     /// The engines that it runs instances on.
@@ -72,10 +67,7 @@ impl Local {
 impl Substrate for Local {
     async fn observe(&self, unit: &Unit) -> Result<Seen, Trouble> {
         let prepared = self.0.layout.instance(unit).exists();
-        let mut seen = Seen {
-            prepared,
-            ..Seen::default()
-        };
+        let mut seen = Seen { prepared, ..Seen::default() };
         if prepared {
             for &member in unit.members() {
                 if let Some(health) = self.0.health(unit, member).await? {
@@ -87,10 +79,7 @@ impl Substrate for Local {
     }
 
     async fn prepare(&self, unit: &Unit) -> Result<(), Trouble> {
-        self.0
-            .layout
-            .prepare(unit)
-            .map_err(machine("making the instance's directory"))
+        self.0.layout.prepare(unit).map_err(machine("making the instance's directory"))
     }
 
     async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
@@ -99,11 +88,7 @@ impl Substrate for Local {
     }
 
     async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
-        if unit.members().contains(&Member::Second) {
-            self.0.link(unit).await
-        } else {
-            Ok(())
-        }
+        if unit.members().contains(&Member::Second) { self.0.link(unit).await } else { Ok(()) }
     }
 
     async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
@@ -121,10 +106,7 @@ impl Substrate for Local {
     }
 
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {
-        self.0
-            .layout
-            .inventory()
-            .map_err(machine("listing the directories of instances"))
+        self.0.layout.inventory().map_err(machine("listing the directories of instances"))
     }
 
     fn deaths(&self) -> broadcast::Receiver<InstanceId> {
@@ -139,10 +121,7 @@ impl Inner {
     }
 
     fn place(&self, unit: &Unit, member: Member) -> Place {
-        Place {
-            directory: self.layout.member(unit, member),
-            nonce: unit.nonce.clone(),
-        }
+        Place { directory: self.layout.member(unit, member), nonce: unit.nonce.clone() }
     }
 
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
@@ -151,17 +130,12 @@ impl Inner {
             let mut slot = slot.lock().await;
             if self.running(&mut slot, unit, member).await?.is_some() {
                 let answer = "an engine still runs".into();
-                return Err(Trouble::Unexpected {
-                    doing: "removing the instance",
-                    answer,
-                });
+                return Err(Trouble::Unexpected { doing: "removing the instance", answer });
             }
         }
         let (layout, unit) = (self.layout.clone(), unit.clone());
         blocking(move || {
-            layout
-                .remove(&unit)
-                .map_err(machine("removing the instance's directory"))?;
+            layout.remove(&unit).map_err(machine("removing the instance's directory"))?;
             Ok(unit)
         })
         .await

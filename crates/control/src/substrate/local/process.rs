@@ -28,11 +28,7 @@ impl Process {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let number = number.ok_or(io::ErrorKind::InvalidInput)?;
         let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())?;
-        Ok(Self {
-            pid,
-            pidfd: register(pidfd)?,
-            missed: AtomicBool::new(false),
-        })
+        Ok(Self { pid, pidfd: register(pidfd)?, missed: AtomicBool::new(false) })
     }
 
     /// Its number.
@@ -42,10 +38,7 @@ impl Process {
 
     /// Whether it ended.
     pub(super) fn is_over(&self) -> bool {
-        self.ends_within(Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        })
+        self.ends_within(Timespec { tv_sec: 0, tv_nsec: 0 })
     }
 
     /// Blocks up to that long, and says whether it ended.
@@ -86,10 +79,7 @@ impl Process {
     }
 }
 
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe code; an OwnedFd is owned and stays open"
-)]
+#[expect(deprecated, reason = "its successor is unsafe code; an OwnedFd is owned and stays open")]
 fn register(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(pidfd, Interest::READABLE)
 }

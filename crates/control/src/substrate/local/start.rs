@@ -41,11 +41,7 @@ impl Inner {
             Ok(()) => {
                 running.process.miss(true);
                 // It may have ended before it was missed.
-                if running.process.is_over() {
-                    Err(self.ended(unit, member))
-                } else {
-                    Ok(())
-                }
+                if running.process.is_over() { Err(self.ended(unit, member)) } else { Ok(()) }
             }
             Err(trouble) => {
                 self.end(unit, member, &running).await?;
@@ -58,9 +54,7 @@ impl Inner {
     /// What an engine that ended said last.
     pub(super) fn ended(&self, unit: &Unit, member: Member) -> Trouble {
         let directory = self.layout.member(unit, member);
-        Trouble::Ended {
-            last_words: log::last_words(&directory, &unit.secrets),
-        }
+        Trouble::Ended { last_words: log::last_words(&directory, &unit.secrets) }
     }
 
     /// `None` where an engine has come to run meanwhile.
@@ -73,9 +67,7 @@ impl Inner {
         let place = self.place(unit, member);
         let before = Manifest::read(&place.directory);
         let binary = self.choose(unit, member, before.as_ref())?.clone();
-        self.layout
-            .prepare(unit)
-            .map_err(machine("making the instance's directory"))?;
+        self.layout.prepare(unit).map_err(machine("making the instance's directory"))?;
         let launch = launch(unit, member, &binary, &place.directory).await?;
         let address = (member == Member::First).then_some(unit.address);
         let (path, engines) = (binary.path.clone(), self.engines.clone());
@@ -94,9 +86,7 @@ impl Inner {
         let running = Running::new(process, binary);
         self.watch(unit, &running);
         known.running = Some(running.clone());
-        fail::fail_point!("local-spawned", |_| Err(Trouble::Failpoint(
-            "local-spawned"
-        )));
+        fail::fail_point!("local-spawned", |_| Err(Trouble::Failpoint("local-spawned")));
         Ok(Some((running, before)))
     }
 
@@ -145,29 +135,14 @@ impl Inner {
         let process = Arc::clone(&running.process);
         blocking(move || match adopt::start_ticks(pid) {
             Ok(start_ticks) => {
-                let executable = binary
-                    .path
-                    .canonicalize()
-                    .unwrap_or_else(|_| binary.path.clone());
+                let executable = binary.path.canonicalize().unwrap_or_else(|_| binary.path.clone());
                 let (kind, version, nonce) = (binary.kind, binary.version, place.nonce);
-                let manifest = Manifest {
-                    pid,
-                    start_ticks,
-                    executable,
-                    kind,
-                    version,
-                    nonce,
-                };
-                manifest
-                    .write(&place.directory, durable)
-                    .map_err(machine("writing the manifest"))
+                let manifest = Manifest { pid, start_ticks, executable, kind, version, nonce };
+                manifest.write(&place.directory, durable).map_err(machine("writing the manifest"))
             }
             // It ended already, which is told elsewhere with what it said.
             Err(_) if process.is_over() => Ok(()),
-            Err(source) => Err(Trouble::Machine {
-                doing: "reading the engine's start",
-                source,
-            }),
+            Err(source) => Err(Trouble::Machine { doing: "reading the engine's start", source }),
         })
         .await
     }
@@ -230,11 +205,7 @@ fn spawn(path: &Path, directory: &Path, log: File, launch: Launch) -> io::Result
         .envs(launch.environment)
         .current_dir(directory)
         .process_group(0)
-        .stdin(if launch.input.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        })
+        .stdin(if launch.input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(log.try_clone()?)
         .stderr(log);
     let mut child = command.spawn()?;

@@ -48,9 +48,7 @@ impl Inner {
     ) -> Result<(), Trouble> {
         let process = Arc::clone(&running.process);
         process.miss(false);
-        process
-            .signal(Signal::KILL)
-            .map_err(machine("ending the engine"))?;
+        process.signal(Signal::KILL).map_err(machine("ending the engine"))?;
         let gone = tokio::time::timeout(GONE_WITHIN, process.ended()).await;
         gone.map_err(|_| Trouble::Silent {
             doing: "waiting for the end of the killed engine",

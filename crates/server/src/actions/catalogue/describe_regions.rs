@@ -48,10 +48,7 @@ impl Endpoint for DescribeRegions {
         name: "DescribeRegions",
         summary: "Lists the regions and their zones.",
         effect: Effect::Read,
-        parameters: &[Parameter::optional(
-            "AcceptLanguage",
-            "zh-CN (default) or en-US.",
-        )],
+        parameters: &[Parameter::optional("AcceptLanguage", "zh-CN (default) or en-US.")],
         faults: &[],
     };
     type Request = Language;
@@ -64,18 +61,12 @@ impl Endpoint for DescribeRegions {
     async fn run(ctx: &Ctx, language: Language) -> Result<Response, Failure> {
         let regions = ctx.platform.catalogue.regions().iter();
         let regions = regions.map(|region| describe(region, language)).collect();
-        Ok(Response {
-            region_ids: RegionIds { regions },
-        })
+        Ok(Response { region_ids: RegionIds { regions } })
     }
 }
 
 fn describe(region: &Region, language: Language) -> KvStoreRegion {
-    let zones: Vec<_> = region
-        .zones
-        .iter()
-        .map(|zone| zone.id.to_string())
-        .collect();
+    let zones: Vec<_> = region.zones.iter().map(|zone| zone.id.to_string()).collect();
     let name = match language {
         Language::Chinese => &region.name_zh,
         Language::English => &region.name_en,

@@ -68,26 +68,16 @@ impl Endpoint for DescribeZones {
     fn parse(params: &Params) -> Result<Request, Fault> {
         let region = params.get("RegionId").map(RegionId::parse).transpose();
         let region = region.map_err(|_| Refusal::UnknownRegion)?;
-        Ok(Request {
-            region,
-            language: Language::asked_for(params),
-        })
+        Ok(Request { region, language: Language::asked_for(params) })
     }
 
     async fn run(ctx: &Ctx, request: Request) -> Result<Response, Failure> {
         let catalogue = ctx.platform.catalogue;
-        if request
-            .region
-            .as_ref()
-            .is_some_and(|region| catalogue.region(region).is_none())
-        {
+        if request.region.as_ref().is_some_and(|region| catalogue.region(region).is_none()) {
             return Err(Refusal::UnknownRegion.into());
         }
         let asked = |region: &RegionId| request.region.as_ref().is_none_or(|id| id == region);
-        let regions = catalogue
-            .regions()
-            .iter()
-            .filter(|region| asked(&region.id));
+        let regions = catalogue.regions().iter().filter(|region| asked(&region.id));
         let zones = regions.flat_map(|region| {
             region.zones.iter().map(move |zone| KvStoreZone {
                 zone_id: zone.id.to_string(),
@@ -101,10 +91,6 @@ impl Endpoint for DescribeZones {
                 disabled: false,
             })
         });
-        Ok(Response {
-            zones: Zones {
-                zones: zones.collect(),
-            },
-        })
+        Ok(Response { zones: Zones { zones: zones.collect() } })
     }
 }

@@ -73,11 +73,7 @@ impl Endpoint for DescribeInstanceAttribute {
         let found = ctx.read(move |tx| Ok(visible(tx, &account, &id)?)).await?;
         let instance = found.ok_or(NoInstance::NotFound)?;
         let status = instance.status().ok_or(NoInstance::NotFound)?;
-        Ok(Response {
-            instances: Instances {
-                instances: [describe(&instance, status)],
-            },
-        })
+        Ok(Response { instances: Instances { instances: [describe(&instance, status)] } })
     }
 }
 

@@ -115,22 +115,14 @@ impl Endpoint for DescribeInstances {
     }
 
     async fn run(ctx: &Ctx, request: Request) -> Result<Response, Failure> {
-        let Request {
-            mut filter,
-            expired,
-            nothing,
-            page,
-        } = request;
+        let Request { mut filter, expired, nothing, page } = request;
         filter.account = Some(ctx.caller.account.clone());
         filter.expired = expired.map(|expired| (expired, ctx.now));
         let (instances, total_count) = if nothing {
             (Vec::new(), 0)
         } else {
             let work = move |tx: &mut ourkv_store::Tx<'_>| {
-                Ok((
-                    tx.instances(&filter, Some(page))?,
-                    tx.count_instances(&filter)?,
-                ))
+                Ok((tx.instances(&filter, Some(page))?, tx.count_instances(&filter)?))
             };
             ctx.read(work).await?
         };
@@ -162,9 +154,7 @@ fn filter(params: &Params) -> Result<Filter, Fault> {
         status: word(params, "InstanceStatus")?,
         charge: word(params, "ChargeType")?,
         network: word(params, "NetworkType")?,
-        version: params
-            .get("EngineVersion")
-            .and_then(|version| version.parse().ok()),
+        version: params.get("EngineVersion").and_then(|version| version.parse().ok()),
         class: text("InstanceClass"),
         instance_type: word(params, "InstanceType")?,
         node_type: node_type(params)?,
@@ -181,10 +171,7 @@ fn ids(params: &Params) -> Result<Vec<InstanceId>, Fault> {
     let Some(list) = params.get("InstanceIds") else {
         return Ok(Vec::new());
     };
-    let ids: Result<Vec<_>, _> = list
-        .split(',')
-        .map(|id| InstanceId::parse(id.trim()))
-        .collect();
+    let ids: Result<Vec<_>, _> = list.split(',').map(|id| InstanceId::parse(id.trim())).collect();
     match ids {
         Ok(ids) if ids.len() <= MOST_IDS => Ok(ids),
         _ => Err(Refusal::MalformedIds.into()),

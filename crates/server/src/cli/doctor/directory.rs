@@ -23,21 +23,15 @@ pub(super) async fn check(context: &Context) -> Vec<Finding> {
 fn permissions(dir: &DataDir) -> Finding {
     const CHECK: &str = "data directory";
     let path = dir.path().display();
-    match dir
-        .path()
-        .metadata()
-        .map(|metadata| metadata.permissions().mode() & 0o777)
-    {
+    match dir.path().metadata().map(|metadata| metadata.permissions().mode() & 0o777) {
         Ok(0o700) => Finding::ok(CHECK, format!("{path} is closed to others")),
         Ok(mode) => {
             let found = format!("{path} has mode {mode:o}");
             Finding::problem(CHECK, found, format!("chmod 700 {path}"))
         }
-        Err(error) => Finding::problem(
-            CHECK,
-            format!("{path}: {error}"),
-            "run as the owner of the directory",
-        ),
+        Err(error) => {
+            Finding::problem(CHECK, format!("{path}: {error}"), "run as the owner of the directory")
+        }
     }
 }
 

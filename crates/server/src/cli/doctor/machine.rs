@@ -39,9 +39,7 @@ fn sasl_tool() -> Finding {
     const CHECK: &str = "saslpasswd2";
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    let found = places
-        .map(|dir| dir.join(CHECK))
-        .find(|file| file.is_file());
+    let found = places.map(|dir| dir.join(CHECK)).find(|file| file.is_file());
     match found {
         Some(file) => Finding::ok(CHECK, file.display().to_string()),
         None => Finding::warning(

@@ -45,44 +45,23 @@ impl Doctor {
         findings.extend(machine::check(&context.config).await);
         findings.extend(network::check(context).await);
         context.output.list(&findings)?;
-        let sound = findings
-            .iter()
-            .all(|finding| finding.state != State::Problem);
-        Ok(if sound {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        let sound = findings.iter().all(|finding| finding.state != State::Problem);
+        Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
 impl Finding {
     fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            check,
-            state: State::Ok,
-            found: found.into(),
-            advice: None,
-        }
+        Self { check, state: State::Ok, found: found.into(), advice: None }
     }
 
     fn warning(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
         let advice = Some(advice.into());
-        Self {
-            check,
-            state: State::Warning,
-            found: found.into(),
-            advice,
-        }
+        Self { check, state: State::Warning, found: found.into(), advice }
     }
 
     fn problem(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
         let advice = Some(advice.into());
-        Self {
-            check,
-            state: State::Problem,
-            found: found.into(),
-            advice,
-        }
+        Self { check, state: State::Problem, found: found.into(), advice }
     }
 }

@@ -25,10 +25,7 @@ pub(super) async fn check(context: &Context) -> Vec<Finding> {
 /// Whether a server works on the data directory.
 fn is_served(context: &Context) -> bool {
     let dir = DataDir::open(&context.config.data_dir);
-    let taken = dir
-        .ok()
-        .filter(DataDir::is_furnished)
-        .map(|dir| ServeLock::take(&dir));
+    let taken = dir.ok().filter(DataDir::is_furnished).map(|dir| ServeLock::take(&dir));
     matches!(taken, Some(Err(OpenError::Served { .. })))
 }
 
@@ -37,16 +34,10 @@ async fn api(context: &Context, served: bool) -> Finding {
     let url = env::endpoint(&context.config);
     if !served {
         return match TcpListener::bind(context.config.listen) {
-            Ok(_) => Finding::ok(
-                CHECK,
-                format!("not running; {} is free", context.config.listen),
-            ),
+            Ok(_) => Finding::ok(CHECK, format!("not running; {} is free", context.config.listen)),
             Err(error) => Finding::problem(
                 CHECK,
-                format!(
-                    "not running, and {} can't be listened on: {error}",
-                    context.config.listen
-                ),
+                format!("not running, and {} can't be listened on: {error}", context.config.listen),
                 "give `ourkv serve` another address with --listen",
             ),
         };
@@ -94,11 +85,10 @@ fn dns(context: &Context, served: bool) -> Finding {
 fn block(block: LoopbackBlock) -> Finding {
     const CHECK: &str = "address block";
     let ends = [block.classic(), block.default_vpc(), block.serving()].map(usable);
-    let refused = ends.into_iter().flatten().find_map(|(_, last)| {
-        TcpListener::bind((last, 0))
-            .err()
-            .map(|error| (last, error))
-    });
+    let refused = ends
+        .into_iter()
+        .flatten()
+        .find_map(|(_, last)| TcpListener::bind((last, 0)).err().map(|error| (last, error)));
     match refused {
         None => Finding::ok(CHECK, format!("{block} can be used")),
         Some((ip, error)) => Finding::problem(
@@ -114,21 +104,16 @@ async fn strangers(opened: &Opened) -> Finding {
     const CHECK: &str = "addresses";
     let read = |tx: &mut Tx<'_>| anyhow::Ok(tx.instances(&Filter::default(), None)?);
     let ours: Vec<Ipv4Addr> = match opened.store.read(read).await {
-        Ok(instances) => instances
-            .iter()
-            .map(|instance| instance.endpoint.serving_ip)
-            .collect(),
+        Ok(instances) => instances.iter().map(|instance| instance.endpoint.serving_ip).collect(),
         Err(error) => return Finding::problem(CHECK, format!("{error:#}"), "see `store`"),
     };
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let block = opened.block;
     let parts = [block.classic(), block.default_vpc(), block.serving()];
-    let strange = listeners(&table)
-        .into_iter()
-        .filter(|address| match address.ip() {
-            IpAddr::V4(ip) => parts.iter().any(|part| part.contains(&ip)) && !ours.contains(&ip),
-            IpAddr::V6(_) => false,
-        });
+    let strange = listeners(&table).into_iter().filter(|address| match address.ip() {
+        IpAddr::V4(ip) => parts.iter().any(|part| part.contains(&ip)) && !ours.contains(&ip),
+        IpAddr::V6(_) => false,
+    });
     let strange: Vec<_> = strange.map(|address| address.to_string()).collect();
     if strange.is_empty() {
         Finding::ok(CHECK, "nobody else listens in the block")

@@ -56,9 +56,7 @@ impl Endpoint for CreateInstance {
 
     async fn run(ctx: &Ctx, request: Request) -> Result<Response, Failure> {
         let catalogue = ctx.platform.catalogue;
-        let region = catalogue
-            .region(&request.region)
-            .ok_or(Refusal::UnknownRegion)?;
+        let region = catalogue.region(&request.region).ok_or(Refusal::UnknownRegion)?;
         let class = class(catalogue, &request)?;
         let creation = Creation::new(ctx, request, region, class);
         let response = ctx.write(move |tx| creation.run(tx)).await?;
@@ -72,16 +70,10 @@ fn class(catalogue: &'static Catalogue, request: &Request) -> Result<&'static Cl
     let class = match &request.size {
         Size::Class(code) => catalogue.class(code).ok_or(Refusal::UnknownClass)?,
         Size::Capacity(mb) => catalogue
-            .by_capacity(
-                *mb,
-                request.instance_type,
-                request.node_type.unwrap_or_default(),
-            )
+            .by_capacity(*mb, request.instance_type, request.node_type.unwrap_or_default())
             .ok_or(Refusal::UnknownCapacity)?,
     };
-    let nodes_match = request
-        .node_type
-        .is_none_or(|asked| asked == class.node_type)
+    let nodes_match = request.node_type.is_none_or(|asked| asked == class.node_type)
         || class.instance_type == InstanceType::Memcache;
     if class.instance_type != request.instance_type || !nodes_match {
         return Err(Refusal::ClassMismatch);
@@ -135,9 +127,7 @@ impl Creation {
         if let Some(scope) = &scope {
             let print = self.request.fingerprint.clone();
             if let Some(remembered) = tx.claim_token(scope, &print, self.now)? {
-                let answer = remembered
-                    .replay(&print)
-                    .map_err(|_| Refusal::TokenMismatch)?;
+                let answer = remembered.replay(&print).map_err(|_| Refusal::TokenMismatch)?;
                 return serde_json::from_str(&answer).map_err(Failure::internal);
             }
         }

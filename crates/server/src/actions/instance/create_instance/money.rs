@@ -61,12 +61,7 @@ impl Creation {
             return Err(Refusal::NoPaymentMethod.into());
         }
         let hourly_price = price::hourly(self.class, self.region);
-        if !can_afford(
-            account.balance,
-            Due::Hourly {
-                price: hourly_price,
-            },
-        ) {
+        if !can_afford(account.balance, Due::Hourly { price: hourly_price }) {
             return Err(Refusal::NoMoney.into());
         }
         tx.insert_order(&self.order(OrderKind::Open, Money::ZERO, None))?;
@@ -90,19 +85,10 @@ impl Creation {
         end: Timestamp,
     ) -> Result<(), Failure> {
         let coupons = tx.coupons(&self.account)?;
-        let coupon = self
-            .request
-            .coupon
-            .choose(&coupons, &self.account, amount, self.now);
+        let coupon = self.request.coupon.choose(&coupons, &self.account, amount, self.now);
         let coupon = coupon.map_err(|_| Refusal::UnknownCoupon)?;
         let order = self.order(OrderKind::Buy, amount, coupon);
-        if !can_afford(
-            account.balance,
-            Due::Period {
-                amount,
-                discount: order.discount,
-            },
-        ) {
+        if !can_afford(account.balance, Due::Period { amount, discount: order.discount }) {
             return Err(Refusal::NoMoney.into());
         }
         if let Some(coupon) = coupon
@@ -111,11 +97,7 @@ impl Creation {
             return Err(Refusal::UnknownCoupon.into());
         }
         tx.insert_order(&order)?;
-        tx.change_balance(
-            &self.account,
-            Money::ZERO.saturating_sub(order.due()),
-            self.now,
-        )?;
+        tx.change_balance(&self.account, Money::ZERO.saturating_sub(order.due()), self.now)?;
         tx.insert_entry(&LedgerEntry {
             instance: self.id.clone(),
             account: self.account.clone(),

@@ -37,11 +37,7 @@ impl Creation {
             Asked::Vpc { vpc, vswitch, ip } => self.vpc(tx, vpc, vswitch, *ip)?,
         };
         // Backup sets do not exist yet, so none is ever found.
-        if self.request.from_backup {
-            Err(Refusal::UnknownBackup.into())
-        } else {
-            Ok(site)
-        }
+        if self.request.from_backup { Err(Refusal::UnknownBackup.into()) } else { Ok(site) }
     }
 
     fn classic(&self) -> Result<Site, Refusal> {
@@ -50,19 +46,9 @@ impl Creation {
         }
         let zones = match &self.request.zone {
             Some(zone) => vec![zone.clone()],
-            None => self
-                .region
-                .zones
-                .iter()
-                .map(|zone| zone.id.clone())
-                .collect(),
+            None => self.region.zones.iter().map(|zone| zone.id.clone()).collect(),
         };
-        Ok(Site {
-            network: Network::Classic,
-            zones,
-            pool: Pool::Classic,
-            ip: None,
-        })
+        Ok(Site { network: Network::Classic, zones, pool: Pool::Classic, ip: None })
     }
 
     fn vpc(
@@ -75,26 +61,17 @@ impl Creation {
         if !tx.vpc_service_is_up()? {
             return Err(Refusal::VpcServiceDown.into());
         }
-        let found = tx
-            .vpc(vpc)?
-            .filter(|vpc| vpc.account == self.account && vpc.region == self.region.id);
+        let found =
+            tx.vpc(vpc)?.filter(|vpc| vpc.account == self.account && vpc.region == self.region.id);
         found.ok_or(Refusal::UnknownVpc)?;
         let vswitch = tx.vswitch(vswitch)?.filter(|found| {
-            found.vpc == *vpc
-                && self
-                    .request
-                    .zone
-                    .as_ref()
-                    .is_none_or(|zone| *zone == found.zone)
+            found.vpc == *vpc && self.request.zone.as_ref().is_none_or(|zone| *zone == found.zone)
         });
         let vswitch = vswitch.ok_or(Refusal::UnknownVSwitch)?;
         self.check_zone_has_vpc(tx, &vswitch.zone)?;
         check_ip(&vswitch, ip)?;
         Ok(Site {
-            network: Network::Vpc {
-                vpc: vpc.clone(),
-                vswitch: vswitch.id.clone(),
-            },
+            network: Network::Vpc { vpc: vpc.clone(), vswitch: vswitch.id.clone() },
             zones: vec![vswitch.zone],
             pool: Pool::VSwitch(vswitch.id),
             ip,
@@ -125,24 +102,16 @@ impl Creation {
         let pool = site.pool.key(&self.platform.node);
         let private = match site.ip {
             Some(ip) => {
-                tx.take_exact(&pool, ip, &self.id)?
-                    .map_err(|_| Refusal::IpInUse)?;
+                tx.take_exact(&pool, ip, &self.id)?.map_err(|_| Refusal::IpInUse)?;
                 ip
             }
-            None => tx
-                .take_next(&pool, &self.id)?
-                .ok_or(Refusal::NoAddressLeft)?,
+            None => tx.take_next(&pool, &self.id)?.ok_or(Refusal::NoAddressLeft)?,
         };
         let served = Pool::Serving.key(&self.platform.node);
         if private.is_loopback() && tx.take_exact(&served, private, &self.id)?.is_ok() {
-            return Ok(Addresses {
-                private,
-                serving: private,
-            });
+            return Ok(Addresses { private, serving: private });
         }
-        let serving = tx
-            .take_next(&served, &self.id)?
-            .ok_or(Refusal::NoAddressLeft)?;
+        let serving = tx.take_next(&served, &self.id)?.ok_or(Refusal::NoAddressLeft)?;
         Ok(Addresses { private, serving })
     }
 }
@@ -150,9 +119,5 @@ impl Creation {
 /// The page: the address must be inside the block of the vSwitch.
 fn check_ip(vswitch: &VSwitch, ip: Option<Ipv4Addr>) -> Result<(), Refusal> {
     let inside = |ip| usable(vswitch.cidr).is_some_and(|(first, last)| first <= ip && ip <= last);
-    if ip.is_none_or(inside) {
-        Ok(())
-    } else {
-        Err(Refusal::IpNotInSubnet)
-    }
+    if ip.is_none_or(inside) { Ok(()) } else { Err(Refusal::IpNotInSubnet) }
 }

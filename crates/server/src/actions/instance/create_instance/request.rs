@@ -23,59 +23,32 @@ const LONGEST_BUSINESS_INFO: usize = 1024;
 /// The page's table.
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter::required("RegionId", "The region, see DescribeRegions."),
-    Parameter::optional(
-        "InstanceClass",
-        "The class; this or Capacity must be given.",
-    ),
-    Parameter::optional(
-        "Capacity",
-        "Memory in MB; this or InstanceClass must be given.",
-    ),
-    Parameter::optional(
-        "Token",
-        "Makes a repeated call safe: at most 64 ASCII characters.",
-    ),
+    Parameter::optional("InstanceClass", "The class; this or Capacity must be given."),
+    Parameter::optional("Capacity", "Memory in MB; this or InstanceClass must be given."),
+    Parameter::optional("Token", "Makes a repeated call safe: at most 64 ASCII characters."),
     Parameter::optional(
         "InstanceName",
         "2 to 128 characters, a letter or Chinese character first.",
     ),
     Parameter::optional("Password", "8 to 32 characters of at least three kinds."),
-    Parameter::optional(
-        "ZoneId",
-        "The zone; one of the region is chosen where it is left out.",
-    ),
+    Parameter::optional("ZoneId", "The zone; one of the region is chosen where it is left out."),
     Parameter::optional("Config", "Engine parameters as a JSON object."),
     Parameter::optional("ChargeType", "PostPaid (default) or PrePaid."),
     Parameter::optional("NodeType", "MASTER_SLAVE (default) or STAND_ALONE."),
     Parameter::optional("NetworkType", "CLASSIC (default) or VPC."),
     Parameter::optional("VpcId", "The VPC; must be given for NetworkType VPC."),
-    Parameter::optional(
-        "VSwitchId",
-        "The vSwitch; must be given for NetworkType VPC.",
-    ),
-    Parameter::optional(
-        "Period",
-        "Months, 1 to 9, 12, 24 or 36; for PrePaid, and only there.",
-    ),
+    Parameter::optional("VSwitchId", "The vSwitch; must be given for NetworkType VPC."),
+    Parameter::optional("Period", "Months, 1 to 9, 12, 24 or 36; for PrePaid, and only there."),
     Parameter::optional("BusinessInfo", "Kept on the order."),
     Parameter::optional("CouponNo", "The coupon to pay with."),
-    Parameter::optional(
-        "SrcDBInstanceId",
-        "The instance whose backup to start from.",
-    ),
+    Parameter::optional("SrcDBInstanceId", "The instance whose backup to start from."),
     Parameter::optional("BackupId", "The backup to start from."),
     Parameter::optional("InstanceType", "Redis (default) or Memcache."),
     Parameter::optional("EngineVersion", "2.8 (default), 4.0 or 5.0."),
     Parameter::optional("PrivateIpAddress", "An address of the vSwitch."),
     Parameter::optional("AutoRenew", "true or false (default)."),
-    Parameter::optional(
-        "AutoRenewPeriod",
-        "Months, 1, 2, 3, 6 or 12; with AutoRenew.",
-    ),
-    Parameter::optional(
-        "AutoUseCoupon",
-        "true or false (default): pay with the best coupon.",
-    ),
+    Parameter::optional("AutoRenewPeriod", "Months, 1, 2, 3, 6 or 12; with AutoRenew."),
+    Parameter::optional("AutoUseCoupon", "true or false (default): pay with the best coupon."),
     Parameter::optional("DryRun", "true: check everything, create nothing."),
 ];
 
@@ -114,21 +87,14 @@ pub(super) enum Size {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Payment {
     Hourly,
-    Ahead {
-        months: Months,
-        auto_renew: Option<Months>,
-    },
+    Ahead { months: Months, auto_renew: Option<Months> },
 }
 
 /// Where it is to hang.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Network {
     Classic,
-    Vpc {
-        vpc: VpcId,
-        vswitch: VSwitchId,
-        ip: Option<Ipv4Addr>,
-    },
+    Vpc { vpc: VpcId, vswitch: VSwitchId, ip: Option<Ipv4Addr> },
 }
 
 impl Request {
@@ -140,10 +106,7 @@ impl Request {
         let token = params.get("Token").or_else(|| params.get("ClientToken"));
         let token = token.map(ClientToken::parse).transpose();
         let token = token.map_err(|_| Refusal::MalformedToken)?;
-        let name = params
-            .get("InstanceName")
-            .map(InstanceName::parse)
-            .transpose();
+        let name = params.get("InstanceName").map(InstanceName::parse).transpose();
         let name = name.map_err(|_| Refusal::MalformedName)?;
         let password = params.get("Password").map(password::parse).transpose();
         let password = password.map_err(|_| Refusal::MalformedPassword)?;
@@ -210,10 +173,7 @@ fn payment(params: &Params) -> Result<Payment, Fault> {
     let months = params.get("Period").map(Period::parse).transpose();
     let months = months.map_err(|_| Fault::malformed("Period"))?;
     let auto_renew = params.parse_bool("AutoRenew")?.unwrap_or(false);
-    let renewal = params
-        .get("AutoRenewPeriod")
-        .map(AutoRenewPeriod::parse)
-        .transpose();
+    let renewal = params.get("AutoRenewPeriod").map(AutoRenewPeriod::parse).transpose();
     let renewal = renewal.map_err(|_| Fault::malformed("AutoRenewPeriod"))?;
     if auto_renew && renewal.is_none() {
         return Err(Fault::missing("AutoRenewPeriod"));
@@ -230,10 +190,7 @@ fn payment(params: &Params) -> Result<Payment, Fault> {
 }
 
 fn network(params: &Params) -> Result<Network, Fault> {
-    let ip = params
-        .get("PrivateIpAddress")
-        .map(str::parse::<Ipv4Addr>)
-        .transpose();
+    let ip = params.get("PrivateIpAddress").map(str::parse::<Ipv4Addr>).transpose();
     let ip = ip.map_err(|_| Fault::malformed("PrivateIpAddress"))?;
     match word(params, "NetworkType")?.unwrap_or_default() {
         NetworkType::Classic if ip.is_some() => Err(Refusal::IpNotInSubnet.into()),

@@ -8,10 +8,7 @@ use super::*;
 fn base() -> Params {
     with(
         Params::new(),
-        &[
-            ("RegionId", "cn-hongkong"),
-            ("InstanceClass", "redis.master.2xlarge.default"),
-        ],
+        &[("RegionId", "cn-hongkong"), ("InstanceClass", "redis.master.2xlarge.default")],
     )
 }
 
@@ -90,10 +87,7 @@ fn the_pages_example_values_that_need_each_other_pass() {
         ("PrivateIpAddress", "172.16.0.10"),
     ];
     parse(&vpc).unwrap();
-    let backup = [
-        ("SrcDBInstanceId", "r-bp1xxxxxxxxxxxxxx"),
-        ("BackupId", "111111111"),
-    ];
+    let backup = [("SrcDBInstanceId", "r-bp1xxxxxxxxxxxxxx"), ("BackupId", "111111111")];
     assert!(parse(&backup).unwrap().from_backup);
 }
 
@@ -105,28 +99,16 @@ fn the_region_is_mandatory_and_comes_first() {
 
 #[test]
 fn a_class_or_a_capacity_is_mandatory_and_the_class_wins() {
-    let region = |more| {
-        Request::parse(&with(
-            with(Params::new(), &[("RegionId", "cn-hongkong")]),
-            more,
-        ))
-    };
+    let region =
+        |more| Request::parse(&with(with(Params::new(), &[("RegionId", "cn-hongkong")]), more));
     assert_eq!(region(&[]).unwrap_err().code, "MissingParameter");
     assert_eq!(
-        region(&[("InstanceClass", ""), ("Capacity", "")])
-            .unwrap_err()
-            .code,
+        region(&[("InstanceClass", ""), ("Capacity", "")]).unwrap_err().code,
         "MissingParameter"
     );
-    assert_eq!(
-        region(&[("Capacity", "1024")]).unwrap().size,
-        Size::Capacity(1024)
-    );
+    assert_eq!(region(&[("Capacity", "1024")]).unwrap().size, Size::Capacity(1024));
     let both = parse(&[("Capacity", "1024")]).unwrap();
-    assert_eq!(
-        both.size,
-        Size::Class("redis.master.2xlarge.default".into())
-    );
+    assert_eq!(both.size, Size::Class("redis.master.2xlarge.default".into()));
     assert_eq!(region(&[("Capacity", "1GB")]).unwrap_err().status, 400);
 }
 
@@ -154,10 +136,7 @@ fn refuses(#[case] name: &str, #[case] value: &str, #[case] expected: &str) {
 #[test]
 fn a_refusal_of_form_has_the_documented_message() {
     let message = "The Specified parameter \"Password\" is not valid.";
-    assert_eq!(
-        refused(&[("Password", "x")]),
-        ("InvalidPassword.Malformed".into(), message.into())
-    );
+    assert_eq!(refused(&[("Password", "x")]), ("InvalidPassword.Malformed".into(), message.into()));
 }
 
 #[test]
@@ -165,47 +144,22 @@ fn tokens_are_taken_up_to_64_characters() {
     let token = |len: usize| parse(&[("Token", &"x".repeat(len))]);
     assert!(token(64).is_ok());
     assert_eq!(token(65).unwrap_err().code, "InvalidToken.Malformed");
-    assert_eq!(
-        parse(&[("ClientToken", "tok")])
-            .unwrap()
-            .token
-            .unwrap()
-            .as_str(),
-        "tok"
-    );
+    assert_eq!(parse(&[("ClientToken", "tok")]).unwrap().token.unwrap().as_str(), "tok");
 }
 
 #[test]
 fn a_period_belongs_to_prepaid_and_only_there() {
     let prepaid = |period: &str| parse(&[("ChargeType", "PrePaid"), ("Period", period)]);
-    for months in [
-        "1", "2", "3", "4", "5", "6", "7", "8", "9", "12", "24", "36",
-    ] {
+    for months in ["1", "2", "3", "4", "5", "6", "7", "8", "9", "12", "24", "36"] {
         prepaid(months).unwrap();
-        assert_eq!(
-            code(&[("Period", months)]),
-            "UnsupportedParameter",
-            "{months}"
-        );
+        assert_eq!(code(&[("Period", months)]), "UnsupportedParameter", "{months}");
     }
-    for months in [
-        "0", "10", "11", "13", "48", "60", "-1", "1.0", "x", "+1", " 1",
-    ] {
-        assert_eq!(
-            prepaid(months).unwrap_err().code,
-            "InvalidPeriod.Malformed",
-            "{months}"
-        );
+    for months in ["0", "10", "11", "13", "48", "60", "-1", "1.0", "x", "+1", " 1"] {
+        assert_eq!(prepaid(months).unwrap_err().code, "InvalidPeriod.Malformed", "{months}");
     }
-    let missing = (
-        "MissingParameter".into(),
-        "Period is mandatory for this action.".into(),
-    );
+    let missing = ("MissingParameter".into(), "Period is mandatory for this action.".into());
     assert_eq!(refused(&[("ChargeType", "PrePaid")]), missing);
-    assert_eq!(
-        refused(&[("ChargeType", "PrePaid"), ("Period", "")]),
-        missing
-    );
+    assert_eq!(refused(&[("ChargeType", "PrePaid"), ("Period", "")]), missing);
 }
 
 #[test]
@@ -221,17 +175,11 @@ fn a_renewal_period_is_mandatory_with_auto_renew() {
     for months in ["1", "2", "3", "6", "12"] {
         assert!(matches!(
             renewing(months).unwrap().payment,
-            Payment::Ahead {
-                auto_renew: Some(_),
-                ..
-            }
+            Payment::Ahead { auto_renew: Some(_), .. }
         ));
     }
     for months in ["0", "4", "5", "9", "24"] {
-        assert_eq!(
-            renewing(months).unwrap_err().code,
-            "InvalidAutoRenewPeriod.Malformed"
-        );
+        assert_eq!(renewing(months).unwrap_err().code, "InvalidAutoRenewPeriod.Malformed");
     }
     assert_eq!(renewing("").unwrap_err(), Fault::missing("AutoRenewPeriod"));
     let off = [
@@ -240,31 +188,19 @@ fn a_renewal_period_is_mandatory_with_auto_renew() {
         ("AutoRenew", "False"),
         ("AutoRenewPeriod", "3"),
     ];
-    assert!(matches!(
-        parse(&off).unwrap().payment,
-        Payment::Ahead {
-            auto_renew: None,
-            ..
-        }
-    ));
+    assert!(matches!(parse(&off).unwrap().payment, Payment::Ahead { auto_renew: None, .. }));
 }
 
 #[test]
 fn a_vpc_needs_its_two_ids() {
-    assert_eq!(
-        refused(&[("NetworkType", "VPC")]).1,
-        "VpcId is mandatory for this action."
-    );
+    assert_eq!(refused(&[("NetworkType", "VPC")]).1, "VpcId is mandatory for this action.");
     let half = [("NetworkType", "VPC"), ("VpcId", "vpc-a")];
     assert_eq!(refused(&half).1, "VSwitchId is mandatory for this action.");
 }
 
 #[test]
 fn later_words_for_the_node_type_are_understood() {
-    assert_eq!(
-        parse(&[("NodeType", "double")]).unwrap().node_type,
-        Some(NodeType::MasterSlave)
-    );
+    assert_eq!(parse(&[("NodeType", "double")]).unwrap().node_type, Some(NodeType::MasterSlave));
     assert_eq!(
         parse(&[("NodeType", "STAND_ALONE")]).unwrap().node_type,
         Some(NodeType::StandAlone)
@@ -289,10 +225,7 @@ fn unknown_parameters_are_ignored_and_empty_ones_are_absent() {
         "CouponNo",
         "BackupId",
     ];
-    let mut params = with(
-        base(),
-        &[("GlobalInstance", "false"), ("Nonsense", "\u{0}")],
-    );
+    let mut params = with(base(), &[("GlobalInstance", "false"), ("Nonsense", "\u{0}")]);
     for name in empty {
         params.insert(name, "");
     }
@@ -301,12 +234,7 @@ fn unknown_parameters_are_ignored_and_empty_ones_are_absent() {
 
 #[test]
 fn the_first_bad_parameter_of_the_page_is_the_one_that_is_named() {
-    let bad = [
-        ("Token", "中"),
-        ("Password", "x"),
-        ("InstanceName", "1"),
-        ("Config", "{"),
-    ];
+    let bad = [("Token", "中"), ("Password", "x"), ("InstanceName", "1"), ("Config", "{")];
     assert_eq!(code(&bad), "InvalidToken.Malformed");
     assert_eq!(code(&bad[1..]), "InvalidInstanceName.Malformed");
 }
@@ -314,12 +242,6 @@ fn the_first_bad_parameter_of_the_page_is_the_one_that_is_named() {
 #[test]
 fn the_fingerprint_tells_requests_apart_and_ignores_the_call() {
     let print = |more| parse(more).unwrap().fingerprint;
-    assert_eq!(
-        print(&[("Timestamp", "a"), ("SignatureNonce", "1")]),
-        print(&[("Timestamp", "b")])
-    );
-    assert_ne!(
-        print(&[("InstanceName", "ab")]),
-        print(&[("InstanceName", "abc")])
-    );
+    assert_eq!(print(&[("Timestamp", "a"), ("SignatureNonce", "1")]), print(&[("Timestamp", "b")]));
+    assert_ne!(print(&[("InstanceName", "ab")]), print(&[("InstanceName", "abc")]));
 }
