@@ -72,7 +72,9 @@ pub(crate) fn measure(ground: &Ground, table: &mut Table) -> anyhow::Result<()> 
 }
 
 /// Makes 200 things, 8 at a time.
-fn crowd<T: Send>(make: impl Fn(usize) -> anyhow::Result<T> + Sync) -> anyhow::Result<Round<T>> {
+fn crowd<T: Send>(
+    begin_one: impl Fn(usize) -> anyhow::Result<T> + Sync,
+) -> anyhow::Result<Round<T>> {
     let waiting: Mutex<VecDeque<usize>> = Mutex::new((0..CROWD).collect());
     let began = Instant::now();
     let made = std::thread::scope(|scope| {
@@ -80,7 +82,7 @@ fn crowd<T: Send>(make: impl Fn(usize) -> anyhow::Result<T> + Sync) -> anyhow::R
             let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let timed = |index| {
                 let began = Instant::now();
-                Ok((make(index)?, began.elapsed()))
+                Ok((begin_one(index)?, began.elapsed()))
             };
             std::iter::from_fn(next).map(timed).collect::<anyhow::Result<Vec<_>>>()
         };
