@@ -3,6 +3,7 @@
 use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::process::Process;
 use crate::{ground, pong};
@@ -15,8 +16,12 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    /// Starts one and waits for its first PONG.
-    pub(crate) fn start(address: SocketAddrV4, dir: &Path) -> anyhow::Result<Self> {
+    /// Starts one and waits for its first PONG, trying again after `pause`.
+    pub(crate) fn start(
+        address: SocketAddrV4,
+        dir: &Path,
+        pause: Duration,
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new("redis-server");
         command
             .args(["--port", "6379", "--bind", &address.ip().to_string()])
@@ -25,7 +30,7 @@ impl Bare {
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         let process = Process::spawn(&mut command)?;
-        pong::wait(address, None)?;
+        pong::wait(address, None, pause)?;
         Ok(Self { address, process })
     }
 

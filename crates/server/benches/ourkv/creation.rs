@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::bare::Bare;
 use crate::client::Client;
-use crate::ground::{Ground, until};
+use crate::ground::{Ground, TIGHT, until};
 use crate::pong;
 use crate::sample::Sample;
 use crate::server::{PAIR, STANDALONE, Server, create};
@@ -39,7 +39,7 @@ pub(crate) fn measure(ground: &Ground, table: &mut Table) -> anyhow::Result<()> 
 
 fn spawn_bare(ground: &Ground) -> anyhow::Result<Duration> {
     let began = Instant::now();
-    let bare = Bare::start(ground.floor.address(0), ground.dir())?;
+    let bare = Bare::start(ground.floor.address(0), ground.dir(), TIGHT)?;
     let took = began.elapsed();
     bare.stop()?;
     Ok(took)
@@ -49,7 +49,7 @@ fn spawn_bare(ground: &Ground) -> anyhow::Result<Duration> {
 fn create_one(server: &Server<'_>, client: &mut Client, class: &str) -> anyhow::Result<Duration> {
     let began = Instant::now();
     let created = create(client, class)?;
-    pong::wait(created.address, Some(&created.login))?;
+    pong::wait(created.address, Some(&created.login), TIGHT)?;
     let took = began.elapsed();
     created.delete(client)?;
     until("an instance is gone", Duration::from_millis(1), || {

@@ -21,6 +21,8 @@ const CROWD: usize = 200;
 const CLIENTS: usize = 8;
 /// Rounds, each with the floor first.
 const ROUNDS: usize = 3;
+/// Between two tries of a client: 8 that hardly pause would take the processor from the servers.
+const PAUSE: Duration = Duration::from_millis(1);
 /// After this long nothing of a burst is under way any more.
 const SETTLED: Duration = Duration::from_secs(2);
 
@@ -49,7 +51,7 @@ pub(crate) fn measure(ground: &Ground, table: &mut Table) -> anyhow::Result<()> 
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let last = round + 1 == ROUNDS;
-        let bare = crowd(|index| Bare::start(ground.floor.address(index), ground.dir()))?;
+        let bare = crowd(|index| Bare::start(ground.floor.address(index), ground.dir(), PAUSE))?;
         if last {
             let pids: Vec<u32> = bare.made.iter().map(Bare::pid).collect();
             memory.bare = pss_of_each(&pids)?;
@@ -108,7 +110,7 @@ fn create_crowd(ground: &Ground, server: &Server<'_>) -> anyhow::Result<Round<Cr
         let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut client = kept.map_or_else(|| Client::connect(address), Ok)?;
         let created = create(&mut client, STANDALONE)?;
-        pong::wait(created.address, Some(&created.login))?;
+        pong::wait(created.address, Some(&created.login), PAUSE)?;
         idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
         Ok(created)
     })

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -68,7 +69,7 @@ async fn serve(config: &Config, environment: &Environment) -> anyhow::Result<()>
 #[derive(Debug)]
 pub(crate) struct FakeServer {
     pub(crate) address: SocketAddr,
-    _process: Process,
+    process: Process,
 }
 
 impl FakeServer {
@@ -95,7 +96,12 @@ impl FakeServer {
             },
         })?;
         lift_quota(&data).context("lifting the quota")?;
-        Ok(Self { address, _process: process })
+        Ok(Self { address, process })
+    }
+
+    /// How long processors have worked for it.
+    pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
+        self.process.processor_time()
     }
 }
 

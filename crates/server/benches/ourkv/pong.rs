@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::ground::{TIGHT, until};
+use crate::ground::until;
 
 /// How long one connection may be silent.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -20,9 +20,13 @@ pub(crate) struct Login {
     pub(crate) password: &'static str,
 }
 
-/// Waits until a fresh connection is logged in and answered with PONG.
-pub(crate) fn wait(address: SocketAddrV4, login: Option<&Login>) -> anyhow::Result<()> {
-    until(&format!("PONG at {address}"), TIGHT, || Ok(try_once(address, login).then_some(())))
+/// Waits until a fresh connection is logged in and answered with PONG; tries again after `pause`.
+pub(crate) fn wait(
+    address: SocketAddrV4,
+    login: Option<&Login>,
+    pause: Duration,
+) -> anyhow::Result<()> {
+    until(&format!("PONG at {address}"), pause, || Ok(try_once(address, login).then_some(())))
 }
 
 /// Whether nobody listens there.

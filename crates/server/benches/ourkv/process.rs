@@ -8,6 +8,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ground::until;
 
+/// Where the time in user mode stands in `/proc/<pid>/stat`, behind the name; the time in the
+/// kernel is next.
+const UTIME: usize = 11;
+/// Linux counts that time in hundredths of a second, on every architecture.
+const MS_PER_TICK: u64 = 10;
+
 /// A child that is killed, by its pid, when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Process(Child);
@@ -23,6 +29,16 @@ impl Process {
     /// Its pid.
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
+    }
+
+    /// How long processors have worked for it.
+    pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        // The name, in parentheses, may hold anything; what follows are numbers.
+        let numbers = text.rsplit_once(')').map(|(_, numbers)| numbers).unwrap_or_default();
+        let ticks = numbers.split_whitespace().skip(UTIME).take(2).map(str::parse::<u64>);
+        let ticks = ticks.sum::<Result<u64, _>>()?;
+        Ok(Duration::from_millis(ticks * MS_PER_TICK))
     }
 
     /// How it ended, if it did.

@@ -2,6 +2,7 @@
 //! and server share. The floor is the same gateway's unsigned `/healthz`: HTTP and nothing else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -24,6 +25,13 @@ const READS: usize = 10_000;
 const CREATIONS: usize = 2_000;
 /// Instances that are there to be described: one page.
 const PAGE: usize = 30;
+
+/// One round of requests.
+struct Round {
+    done: Done,
+    /// How long processors worked for the server.
+    worked: Duration,
+}
 
 /// Takes the figures.
 pub(crate) fn measure(ground: &Ground, table: &mut Table) -> anyhow::Result<()> {
@@ -72,17 +80,25 @@ fn call(make: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Make {
     Arc::new(make)
 }
 
-fn rounds(server: &FakeServer, requests: usize, make: &Make) -> anyhow::Result<Vec<Done>> {
+fn rounds(server: &FakeServer, requests: usize, make: &Make) -> anyhow::Result<Vec<Round>> {
     load::run(server.address, CONNECTIONS, requests / 4, make)?;
-    (0..ROUNDS).map(|_| load::run(server.address, CONNECTIONS, requests, make)).collect()
+    let round = || {
+        let before = server.processor_time()?;
+        let done = load::run(server.address, CONNECTIONS, requests, make)?;
+        Ok(Round { done, worked: server.processor_time()?.saturating_sub(before) })
+    };
+    std::iter::repeat_with(round).take(ROUNDS).collect()
 }
 
-fn rates(rounds: &[Done]) -> Sample {
-    Sample::of(rounds.iter().map(|done| rate(done.each.len(), done.all)))
+fn rates(rounds: &[Round]) -> Sample {
+    Sample::of(rounds.iter().map(|round| rate(round.done.each.len(), round.done.all)))
 }
 
-fn add(table: &mut Table, name: &str, rounds: &[Done], floor: &Sample, target: f64) {
-    let latency = Sample::of_ms(rounds.iter().flat_map(|done| &done.each));
+fn add(table: &mut Table, name: &str, rounds: &[Round], floor: &Sample, target: f64) {
+    let latency = Sample::of_ms(rounds.iter().flat_map(|round| &round.done.each));
+    // What a call costs in microseconds, whoever else uses the processors.
+    let cost = rounds.iter().map(|round| 1e6 / rate(round.done.each.len(), round.worked));
     table.add(Row::new(name, "per s", rates(rounds)).over(floor).target(Target::AtLeast(target)));
     table.add(Row::new(format!("{name}, each"), "ms", latency));
+    table.add(Row::new(format!("{name}, server's processor time"), "us", Sample::of(cost)));
 }
