@@ -1,7 +1,8 @@
 //! Fencing on engines without users (before 6.0): one password, and new names for commands.
 //!
 //! Guarantees: the commands below can be run only by who knows the instance's admin secret, also
-//! from Lua. SYNC, PSYNC and REPLCONF keep their names, as replicas send these and no others.
+//! from Lua. In a pair, SYNC, PSYNC and REPLCONF keep their names, as replicas send these and no
+//! others; a tenant of an old pair can therefore read its own data as a replica does.
 //!
 //! A command is renamed as a whole: CLIENT, SCRIPT and SLOWLOG cannot be left to tenants in part.
 //! CLIENT is taken away (CLIENT KILL cuts the replica off). So are SLOWLOG and, on 2.8, MONITOR,
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::launch::hex;
 use super::{Binary, Version};
-use crate::substrate::Unit;
+use crate::substrate::{Member, Unit};
 
 /// Fenced commands and the first version that has them: naming an unknown one is an error.
 const FENCED: [(&str, Version); 18] = [
@@ -38,6 +39,9 @@ const FENCED: [(&str, Version); 18] = [
     ("replicaof", (5, 0, 0)),
 ];
 
+/// What replicas send; fenced where there is none.
+const REPLICATION: [&str; 3] = ["psync", "replconf", "sync"];
+
 /// The commands that get a secret name on this engine.
 pub fn fenced(unit: &Unit, binary: &Binary) -> Vec<&'static str> {
     let mut commands: Vec<_> = FENCED
@@ -45,6 +49,9 @@ pub fn fenced(unit: &Unit, binary: &Binary) -> Vec<&'static str> {
         .filter(|(_, since)| binary.version >= *since)
         .map(|(command, _)| *command)
         .collect();
+    if !unit.members().contains(&Member::Second) {
+        commands.extend(REPLICATION);
+    }
     commands.extend(unit.parameters.disabled_commands());
     commands
 }

@@ -19,7 +19,7 @@ use super::plan::{Stage, plan, serves};
 use super::record::record;
 use super::report::{Failure, Outcome, Report};
 use super::step::Step;
-use crate::substrate::Seen;
+use crate::substrate::{Member, Seen};
 
 /// What a pass may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +141,9 @@ async fn notice_death(
     let instance = &loaded.instance;
     let normal = instance.intent == Intent::Run && instance.observed.phase == Phase::Normal;
     if normal && !serves(seen) {
-        let phase = instance.observed.phase.clone().failing("its engine ended");
+        let runs = seen.running.contains_key(&Member::First);
+        let reason = if runs { "its engine does not answer" } else { "its engine ended" };
+        let phase = instance.observed.phase.clone().failing(reason);
         keep(world, loaded, Step::RecordTrouble, phase, steps).await?;
     }
     Ok(())

@@ -163,6 +163,21 @@ async fn what_the_service_disables_is_refused_and_the_rest_works() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_there_is_no_replica_nobody_can_act_as_one() {
+    let mut ground = Ground::new(25);
+    for (binary, version) in each_redis().await {
+        let local = ground.local(Engines::of(vec![binary.clone()]));
+        let unit = ground.redis(NodeType::StandAlone, version);
+        bring_up(&local, &unit).await;
+        let mut tenant = client(&unit, Some(PASSWORD)).await.unwrap();
+        for command in ["SYNC", "PSYNC ? -1", "REPLCONF listening-port 1"] {
+            is_refused(&binary, &mut tenant, command).await;
+        }
+        take_down(&local, &unit).await;
+    }
+}
+
 /// Refused as such, from Lua, and in a transaction.
 async fn is_refused(binary: &Binary, tenant: &mut MultiplexedConnection, command: &str) {
     let error = run(tenant, command).await.expect_err(&format!("{binary}: {command}"));

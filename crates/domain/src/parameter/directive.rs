@@ -58,9 +58,18 @@ fn directive(
         Some(renamed) if engine >= renamed.since => &renamed.name,
         _ => parameter.directive.as_ref()?,
     };
-    let value = match parameter.name.as_str() {
-        PUBSUB_LIMITS => format!("pubsub {value}"),
-        _ => value.to_string(),
+    let value = match (parameter.name.as_str(), value) {
+        (PUBSUB_LIMITS, value) => format!("pubsub {value}"),
+        (_, Value::Int(number)) => fitted(parameter, *number, engine).to_string(),
+        (_, value) => value.to_string(),
     };
     Some(Directive { name, value })
+}
+
+/// The number, or the largest one that the engine can hold: a larger one would wrap around there.
+fn fitted(parameter: &Parameter, number: i64, engine: (u16, u16)) -> i64 {
+    match parameter.engine_most {
+        Some(most) if engine < most.until => number.min(most.value),
+        _ => number,
+    }
 }

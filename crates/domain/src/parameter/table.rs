@@ -69,6 +69,15 @@ pub(super) struct Renamed {
     pub(super) name: String,
 }
 
+/// The largest number that older engines can hold, where it is below the documented range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EngineMost {
+    /// The first engine version that takes the whole range.
+    pub(super) until: (u16, u16),
+    pub(super) value: i64,
+}
+
 /// A line of the table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,6 +108,8 @@ pub struct Parameter {
     pub(super) engine_until: Option<(u16, u16)>,
     #[serde(default)]
     pub(super) renamed: Option<Renamed>,
+    #[serde(default)]
+    pub(super) engine_most: Option<EngineMost>,
 }
 
 impl Parameter {

@@ -253,6 +253,18 @@ fn settings_override_defaults_and_each_directive_comes_once() {
     assert_eq!(directive(&set.directives((2, 8)), "maxmemory-policy"), None);
 }
 
+#[rstest]
+#[case((5, 0), "2147483647")]
+#[case((6, 0), "999999999999999")]
+fn an_engine_is_told_no_larger_number_than_it_can_hold(
+    #[case] engine: (u16, u16),
+    #[case] told: &str,
+) {
+    let set = redis(r#"{"stream-node-max-entries":999999999999999}"#, V5_0).unwrap();
+    assert_eq!(directive(&set.directives(engine), "stream-node-max-entries"), Some(told));
+    assert!(set.to_config_json().contains("999999999999999"));
+}
+
 #[test]
 fn control_reads_persistence_and_disabled_commands() {
     let set = redis(r##"{"appendonly":"no","#no_loose_disabled-commands":"keys,flushall"}"##, V2_8);
