@@ -43,7 +43,14 @@ impl Tx<'_> {
         self.insert("meters", &row, "").map(|_| ())
     }
 
-    /// The meter of an instance, kept to this transaction until it ends.
+    /// The meter of an instance.
+    pub(crate) fn meter(&mut self, instance: &InstanceId) -> Result<Option<Meter>, StoreError> {
+        let sql = "SELECT * FROM meters WHERE instance = $1";
+        self.select_one("meters", sql, &values![instance])?.map(read_meter).transpose()
+    }
+
+    /// The meter of an instance, kept to this transaction until it ends. Whoever charges has
+    /// locked the account before.
     pub fn lock_meter(&mut self, instance: &InstanceId) -> Result<Option<Meter>, StoreError> {
         let sql = format!("SELECT * FROM meters WHERE instance = $1{}", self.for_update());
         self.select_one("meters", &sql, &values![instance])?.map(read_meter).transpose()

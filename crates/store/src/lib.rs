@@ -48,6 +48,7 @@ mod job;
 mod later;
 mod ledger;
 mod location;
+mod metering;
 mod network;
 mod nonce;
 mod order;

@@ -75,6 +75,10 @@ fn decide(
     match (account, instance) {
         (Some(account), Some(instance)) => {
             let intent = called_for(&instance, &account, now);
+            if intent == Intent::Delete {
+                // What is released costs nothing more, however long its removal takes.
+                tx.end_meter(id, now)?;
+            }
             tx.set_intent(id, intent)
         }
         _ => Ok(false),

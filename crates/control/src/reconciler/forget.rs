@@ -1,7 +1,7 @@
 //! Forgetting an instance of which nothing is left.
 //!
-//! One transaction: the row, its addresses, its share of the zone, and its meter with the hour
-//! that has begun. Done twice, it gives back nothing twice, because only whoever deletes the row
+//! One transaction: the row, its addresses, its share of the zone, and its meter where that still
+//! runs. Done twice, it gives back nothing twice, because only whoever deletes the row
 //! gives anything back. Orders, ledger and audit lines stay.
 
 use jiff::Timestamp;
@@ -11,7 +11,6 @@ use ourkv_store::{StoreError, Tx};
 use super::World;
 use super::report::Failure;
 use super::step::Step;
-use crate::jobs::metering;
 
 /// Forgets an instance.
 pub(super) async fn forget(world: &World, instance: &Instance) -> Result<(), Failure> {
@@ -23,10 +22,12 @@ pub(super) async fn forget(world: &World, instance: &Instance) -> Result<(), Fai
 }
 
 fn erase(tx: &mut Tx<'_>, instance: &Instance, now: Timestamp) -> Result<(), StoreError> {
+    // Accounts are locked before instances, here as everywhere.
+    tx.lock_account(&instance.account)?;
     if tx.delete_instance(&instance.id)? {
         tx.release_addresses(&instance.id)?;
         tx.release_capacity(&instance.zone, instance.spec.capacity_mb)?;
-        metering::close(tx, &instance.id, now)?;
+        tx.end_meter(&instance.id, now)?;
     }
     Ok(())
 }

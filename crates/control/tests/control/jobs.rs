@@ -191,6 +191,43 @@ async fn arrears_stop_after_fifteen_days_and_release_after_thirty() {
 }
 
 #[tokio::test]
+async fn what_is_released_costs_nothing_while_it_waits_to_be_removed() {
+    let story = Story::new(Money::ZERO).await;
+    let id = story.world.create(SHAPES[0]).await;
+    story.pass(HOUR).await;
+    story.pass(DAY * 30).await;
+    assert_eq!(story.intent(&id).await, Intent::Delete);
+    let (balance, hours) = (story.balance().await, story.ledger(&id).await.len());
+    // No reconciler runs: nothing of it is removed.
+    story.pass(DAY * 10).await;
+    assert_eq!((story.balance().await, story.ledger(&id).await.len()), (balance, hours));
+}
+
+#[tokio::test]
+async fn a_meter_that_cannot_be_charged_delays_no_other() {
+    let story = Story::new(times(hour(), 1000)).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(story.world.create(SHAPES[0]).await);
+    }
+    let now = story.world.clock.now();
+    let in_the_way = LedgerEntry {
+        instance: ids[0].clone(),
+        account: story.world.account.clone(),
+        from: now,
+        to: now + HOUR,
+        amount: Money::ZERO,
+        kind: EntryKind::Period,
+    };
+    story.world.write(move |tx| tx.insert_entry(&in_the_way)).await;
+    story.world.clock.advance(HOUR);
+    let report = story.jobs.run_once(Job::Metering).await.unwrap();
+    assert_eq!(report.changed, 2);
+    assert!(report.failed > 0);
+    assert_eq!(story.balance().await, times(hour(), 998));
+}
+
+#[tokio::test]
 async fn whoever_pays_arrears_has_the_instance_run_again() {
     let story = Story::new(Money::ZERO).await;
     let metered = story.world.create(SHAPES[0]).await;

@@ -13,6 +13,8 @@ on_both!(
     an_hour_is_entered_once,
     knows_which_meters_are_behind,
     a_meter_never_goes_back,
+    many_who_read_a_meter_charge_each_hour_once,
+    a_meter_that_is_ended_takes_the_begun_hour_and_no_more,
 );
 
 fn order_id(number: usize) -> OrderId {
@@ -133,4 +135,56 @@ fn a_meter_never_goes_back(database: &Database) {
     assert!(!database.write(|tx| tx.save_meter(&meter("r-a", 10_000))));
     let closed = Meter { closed: Some(at(8000)), ..meter("r-a", 7200) };
     assert_eq!(database.write(|tx| tx.lock_meter(&id("r-a"))), Some(closed));
+}
+
+fn balance(database: &Database) -> Money {
+    database.read(|tx| tx.account(&account_id())).unwrap().balance
+}
+
+fn begin_to_meter(database: &Database) {
+    database.write(|tx| {
+        tx.insert_account(&account())?;
+        tx.open_meter(&meter("r-a", 0))?;
+        tx.open_meter(&meter("r-b", 0))
+    });
+}
+
+fn many_who_read_a_meter_charge_each_hour_once(database: &Database) {
+    begin_to_meter(database);
+    let before = balance(database);
+    // Control planes come upon the meters in any order, while one of them is ended.
+    let results = database.race(12, |number, tx| {
+        let names = if number % 2 == 0 { ["r-a", "r-b"] } else { ["r-b", "r-a"] };
+        let mut charged = 0;
+        for name in names {
+            charged += tx.charge_hours(&id(name), at(3 * 3600 + 1))?;
+        }
+        if number == 5 {
+            tx.end_meter(&id("r-b"), at(3 * 3600 + 1))?;
+        }
+        Ok(charged)
+    });
+    let charged: u64 = results.into_iter().map(Result::unwrap).sum();
+    assert_eq!(charged, 6);
+    let price = meter("r-a", 0).hourly_price;
+    assert_eq!(balance(database), before.saturating_sub(price.saturating_mul(7)));
+    for (name, hours) in [("r-a", 3), ("r-b", 4)] {
+        let ledger = database.read(move |tx| tx.ledger(&id(name)));
+        assert_eq!(ledger.len(), hours);
+        assert!(ledger.windows(2).all(|pair| pair[0].to == pair[1].from), "{ledger:?}");
+    }
+}
+
+fn a_meter_that_is_ended_takes_the_begun_hour_and_no_more(database: &Database) {
+    begin_to_meter(database);
+    let before = balance(database);
+    for now in [5400, 90_000] {
+        database.write(move |tx| tx.end_meter(&id("r-a"), at(now)));
+        assert_eq!(database.write(|tx| tx.charge_hours(&id("r-a"), at(1_000_000))), 0);
+    }
+    assert_eq!(database.read(|tx| tx.ledger(&id("r-a"))).last().unwrap().to, at(7200));
+    let price = meter("r-a", 0).hourly_price;
+    assert_eq!(balance(database), before.saturating_sub(price.saturating_mul(2)));
+    assert_eq!(database.write(|tx| tx.lock_meter(&id("r-a"))).unwrap().closed, Some(at(5400)));
+    assert_eq!(database.write(|tx| tx.end_meter(&id("r-none"), at(0))), ());
 }

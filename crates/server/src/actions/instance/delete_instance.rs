@@ -50,7 +50,9 @@ impl Endpoint for DeleteInstance {
 
     async fn run(ctx: &Ctx, id: InstanceId) -> Result<Response, Failure> {
         let account = ctx.caller.account.clone();
+        let now = ctx.now;
         ctx.write(move |tx| {
+            tx.lock_account(&account)?;
             tx.lock_instance(&id)?;
             let instance = visible(tx, &account, &id)?.ok_or(NoInstance::NotFound)?;
             if instance.charge.kind() == ChargeType::PrePaid {
@@ -60,6 +62,8 @@ impl Endpoint for DeleteInstance {
                 return Err(Refusal::WrongState.into());
             }
             tx.set_intent(&id, Intent::Delete)?;
+            // What is given back costs nothing more, however long its removal takes.
+            tx.end_meter(&id, now)?;
             Ok(())
         })
         .await?;
