@@ -72,6 +72,33 @@ impl Tx<'_> {
         Ok(self.execute(sql, &values)? == 1)
     }
 
+    /// Takes back what was seen of a machine's instances: those that answered count as failing,
+    /// for `reason`, until they are seen to answer again. Returns how many there were.
+    pub fn lose_sight(
+        &mut self,
+        node: &NodeId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let phase = Phase::Normal.failing(reason);
+        let status = |intent| Status::of(intent, &phase);
+        let sql = "UPDATE instances SET phase = $1, trouble = $2, observed_since = $3, \
+                   status = CASE intent WHEN 'Run' THEN $4 WHEN 'Stop' THEN $5 \
+                                        WHEN 'Delete' THEN $6 END \
+                   WHERE node = $7 AND phase = $8";
+        let values = values![
+            phase_word(&phase),
+            phase.trouble(),
+            now,
+            status(Intent::Run),
+            status(Intent::Stop),
+            status(Intent::Delete),
+            node,
+            phase_word(&Phase::Normal),
+        ];
+        self.execute(sql, &values)
+    }
+
     /// The instances of a machine that were not yet seen to be what they should be, each with its
     /// generation. The condition is word for word that of an index, so settled ones cost nothing.
     pub fn unsettled(&mut self, node: &NodeId) -> Result<Vec<(InstanceId, i64)>, StoreError> {

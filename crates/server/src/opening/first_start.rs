@@ -13,7 +13,7 @@ use ourkv_domain::ids::AccessKeyId;
 use ourkv_domain::secret::Secret;
 use ourkv_store::{StoreError, Tx};
 
-use super::{Credentials, OpenError, Opened, networks};
+use super::{Credentials, OpenError, Opened, networks, run};
 use crate::config::Environment;
 
 /// Enough for anything that one machine can hold.
@@ -55,17 +55,22 @@ impl FirstKey {
 
 impl Opened {
     /// Sees to it that there is a root account with the wanted key, networks and the pools of
-    /// this node; changes nothing that is there.
+    /// this node, and that nothing counts as seen that was seen before the machine restarted;
+    /// changes nothing else that is there.
     pub async fn furnish(&self, wanted: FirstKey) -> Result<RootKey, OpenError> {
         let block = self.block;
-        let node = self.node.clone();
-        let accounts = self
+        let (node, now, present) = (self.node.clone(), self.clock.now(), run::present());
+        let (accounts, lost) = self
             .store
             .write(move |tx| {
                 networks::write_pools_of_node(tx, block, &node)?;
-                tx.accounts()
+                let lost = run::keep(tx, &node, present.as_deref(), now)?;
+                Ok::<_, StoreError>((tx.accounts()?, lost))
             })
             .await?;
+        if lost > 0 {
+            tracing::info!(instances = lost, "the machine was restarted");
+        }
         match (accounts.is_empty(), wanted.0) {
             (true, wanted) => self.found_root(wanted).await,
             (false, Some(key)) => self.add_key(key).await,

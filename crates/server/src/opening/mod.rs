@@ -14,6 +14,7 @@ mod lock;
 mod networks;
 mod node;
 mod random;
+mod run;
 
 use std::sync::Arc;
 

@@ -13,4 +13,6 @@ mod protocol;
 mod races;
 #[cfg(feature = "failpoints")]
 mod refusals;
+#[cfg(feature = "failpoints")]
+mod remembered;
 mod tokens;

@@ -17,6 +17,7 @@ on_both!(
     the_status_follows_intent_and_phase,
     an_older_observation_is_refused,
     knows_who_is_unsettled,
+    what_was_seen_of_a_node_can_be_taken_back,
     answers_names_in_any_case,
     counts_what_is_paid_by_the_hour,
     knows_whose_paid_time_ends,
@@ -172,6 +173,27 @@ fn knows_who_is_unsettled(database: &Database) {
             .map(|(name, generation)| (id(name), generation))
     );
     assert_eq!(database.read(|tx| tx.unsettled(&"node-b".parse().unwrap())), []);
+}
+
+fn what_was_seen_of_a_node_can_be_taken_back(database: &Database) {
+    let mut elsewhere = instance("r-elsewhere");
+    elsewhere.node = "node-b".parse().unwrap();
+    insert(database, vec![instance("r-a"), instance("r-new"), instance("r-off"), elsewhere]);
+    for (name, phase) in
+        [("r-a", Phase::Normal), ("r-elsewhere", Phase::Normal), ("r-off", Phase::Inactive)]
+    {
+        assert!(observe(database, name, phase, 1));
+    }
+    let lost = database.write(|tx| tx.lose_sight(&node(), "dark", at(70)));
+    assert_eq!(lost, 1);
+    let unavailable = Phase::Unavailable { reason: "dark".into() };
+    let seen = Observed { phase: unavailable, generation: 1, since: at(70) };
+    assert_eq!(load(database, "r-a").observed, seen);
+    assert_eq!(load(database, "r-elsewhere").observed.phase, Phase::Normal);
+    assert_eq!(load(database, "r-off").observed.phase, Phase::Inactive);
+    assert_eq!(load(database, "r-new").observed.phase, Phase::Creating { trouble: None });
+    assert_status(database, "r-a");
+    assert!(database.read(|tx| tx.unsettled(&node())).contains(&(id("r-a"), 1)));
 }
 
 fn answers_names_in_any_case(database: &Database) {
