@@ -31,6 +31,10 @@ type Manager = PostgresConnectionManager<NoTls>;
 const CONNECTIONS: u32 = 12;
 /// How long a server is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that is silent for that long is asked for a sign of life, and given up when there
+/// is none within [`PATIENCE`] times two: otherwise an answer that a lost machine owes would be
+/// waited for for hours.
+const SILENCE: Duration = Duration::from_secs(10);
 /// How often a transaction is tried: more often than there are connections that a restart of the
 /// server may have broken.
 const ATTEMPTS: u32 = 20;
@@ -77,9 +81,23 @@ impl Postgres {
         if jobs.is_empty() {
             return;
         }
-        match self.client() {
+        match self.live_client() {
             Ok(mut client) => batch::run(&mut PostgresConnection::new(&mut client), jobs),
             Err(error) => jobs.into_iter().for_each(|job| job.finish(Err(error.clone()))),
+        }
+    }
+
+    /// A connection that answers: work that nobody waits for is nobody's to try again.
+    fn live_client(&self) -> Result<r2d2::PooledConnection<Manager>, StoreError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let mut client = self.client()?;
+            match client.batch_execute("") {
+                Ok(()) => return Ok(client),
+                Err(error) if attempt == ATTEMPTS => return Err(store_error(&error)),
+                Err(_) => {}
+            }
         }
     }
 
@@ -212,6 +230,9 @@ fn config(url: &str) -> Result<Config, OpenError> {
         .options(&options)
         .application_name("ourkv")
         .connect_timeout(PATIENCE)
+        .keepalives_idle(SILENCE)
+        .keepalives_interval(PATIENCE)
+        .keepalives_retries(2)
         .tcp_user_timeout(PATIENCE * 2);
     Ok(config)
 }
@@ -283,4 +304,18 @@ fn store_error(error: &postgres::Error) -> StoreError {
 
 fn closed() -> StoreError {
     StoreError::Unavailable { detail: "the store is closed".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_vanished_is_noticed_within_half_a_minute() {
+        let config = config("postgres://db/ourkv").unwrap();
+        let retries = config.get_keepalives_retries().unwrap();
+        let noticed =
+            config.get_keepalives_idle() + config.get_keepalives_interval().unwrap() * retries;
+        assert!(config.get_keepalives() && noticed <= Duration::from_secs(30), "{noticed:?}");
+    }
 }

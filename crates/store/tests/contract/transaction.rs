@@ -137,6 +137,23 @@ fn a_lost_connection_is_tried_again_before_the_commit() {
 }
 
 #[test]
+fn queued_work_is_written_after_connections_were_lost() {
+    let database = Database::postgres();
+    let store = database.reopened();
+    // One connection for the queue, and more that lie idle.
+    store.write_later(|tx| tx.set_setting("a", "0"));
+    store.write_blocking(|tx| tx.set_setting("a", "1")).unwrap();
+    let Location::Postgres(url) = &database.location else { panic!("it was made so") };
+    let (_, name) = url.rsplit_once('/').unwrap();
+    TemporaryPostgres::shared().execute(&format!(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
+    ));
+    store.write_later(|tx| tx.set_setting("b", "1"));
+    drop(store);
+    assert_eq!(settings(&database)[1], Some("1".into()));
+}
+
+#[test]
 fn deadlocks_resolve_themselves() {
     let database = Database::postgres();
     database.write(|tx| {
