@@ -1,7 +1,7 @@
 //! Starting an engine, up to the moment when it answers its admin login with what was asked for.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, PipeReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ourkv_domain::instance::InstanceType;
-use rustix::process::Signal;
+use rustix::fs::OFlags;
 
 use super::manifest::Manifest;
 use super::member::{Known, Place, Running};
@@ -196,8 +196,10 @@ fn take(place: &Place, engines: &Engines) -> Result<Option<File>, Trouble> {
 }
 
 /// Starts the program in a process group of its own, so that what is typed at the control
-/// plane's terminal does not reach it. What it reads fits into a pipe, so nobody waits.
+/// plane's terminal does not reach it. What it is to read is there before it is: an engine that
+/// found nothing would run with its defaults, open to all.
 fn spawn(path: &Path, directory: &Path, log: File, launch: Launch) -> io::Result<Process> {
+    let input = launch.input.map(|input| ready_to_read(input.expose())).transpose()?;
     let mut command = Command::new(path);
     command
         .args(&launch.arguments)
@@ -205,18 +207,48 @@ fn spawn(path: &Path, directory: &Path, log: File, launch: Launch) -> io::Result
         .envs(launch.environment)
         .current_dir(directory)
         .process_group(0)
-        .stdin(if launch.input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdin(input.map_or_else(Stdio::null, Stdio::from))
         .stdout(log.try_clone()?)
         .stderr(log);
     let mut child = command.spawn()?;
     // A child keeps its number until it is reaped, which only the holder does.
-    let process = Process::hold(child.id())?;
-    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), launch.input)
-        && let Err(error) = stdin.write_all(input.expose().as_bytes())
-    {
-        // An engine that ended before it read will be heard of; any other must not run on.
-        tracing::warn!(%error, "an engine did not read its configuration");
-        process.signal(Signal::KILL)?;
+    Process::hold(child.id()).or_else(|error| {
+        child.kill()?;
+        child.wait()?;
+        Err(error)
+    })
+}
+
+/// A pipe that holds a whole text and nobody writes to any more. Never waits for a reader: there
+/// is none yet.
+fn ready_to_read(text: &str) -> io::Result<PipeReader> {
+    let (reader, mut writer) = io::pipe()?;
+    rustix::fs::fcntl_setfl(&writer, OFlags::WRONLY | OFlags::NONBLOCK)?;
+    match writer.write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::other("its configuration does not fit into a pipe"))
+        }
+        written => written.map(|()| reader),
     }
-    Ok(process)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn an_engine_finds_its_whole_configuration() {
+        let text = "maxmemory 1\n".repeat(600);
+        let mut reader = ready_to_read(&text).unwrap();
+        let mut read = String::new();
+        reader.read_to_string(&mut read).unwrap();
+        assert_eq!(read, text);
+    }
+
+    #[test]
+    fn a_configuration_that_is_too_long_hangs_nobody() {
+        assert!(ready_to_read(&"x".repeat(4 << 20)).is_err());
+    }
 }
