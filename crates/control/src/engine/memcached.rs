@@ -112,6 +112,11 @@ impl Client {
         Ok(Self(TcpStream::connect(address).await?))
     }
 
+    /// Over a connection that is there.
+    pub fn over(stream: TcpStream) -> Self {
+        Self(stream)
+    }
+
     /// Logs in by SASL PLAIN.
     pub async fn log_in(&mut self, user: &str, password: &Secret) -> std::io::Result<Answer> {
         let credentials = Secret::from(format!("\0{user}\0{}", password.expose()));

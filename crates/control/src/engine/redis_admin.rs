@@ -14,6 +14,7 @@ use redis::{
     ServerErrorKind,
 };
 use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::redis_conf::{ADMIN_SOCKET, Setting};
@@ -51,13 +52,21 @@ pub fn dial(directory: &Path, pid: u32) -> Result<UnixStream, AdminError> {
     let directory =
         rustix::fs::open(directory, flags, Mode::empty()).map_err(std::io::Error::from)?;
     let path = format!("/proc/self/fd/{}/{ADMIN_SOCKET}", directory.as_raw_fd());
-    let stream = UnixStream::connect(path)?;
+    let stream = connect(&path)?;
     let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(std::io::Error::from)?;
     if u32::try_from(peer.pid.as_raw_nonzero().get()) != Ok(pid) {
         return Err(AdminError::Foreign);
     }
-    stream.set_nonblocking(true)?;
     Ok(stream)
+}
+
+/// Connects at once or not at all: an engine that hangs accepts nobody, and when its queue is full
+/// a connect that waits would wait for as long as it hangs.
+fn connect(path: &str) -> std::io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
 }
 
 /// An admin connection. It has no debug form, as it holds secrets.
@@ -149,5 +158,30 @@ impl Admin {
     pub async fn shut_down(&mut self) {
         let mut order = redis::cmd(&self.shutdown);
         let _: Result<(), RedisError> = order.arg("NOSAVE").query_async(&mut self.connection).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_accepts_nobody_keeps_nobody_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = SocketAddrUnix::new(directory.path().join(ADMIN_SOCKET)).unwrap();
+        let flags = SocketFlags::CLOEXEC;
+        let hung = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+        let hung = hung.unwrap();
+        rustix::net::bind(&hung, &address).unwrap();
+        rustix::net::listen(&hung, 1).unwrap();
+        let mut queued = Vec::new();
+        let refused = loop {
+            match dial(directory.path(), std::process::id()) {
+                Ok(stream) => queued.push(stream),
+                Err(refused) => break refused,
+            }
+        };
+        assert!(matches!(refused, AdminError::Unreachable(_)), "{refused}");
+        assert!(!queued.is_empty());
     }
 }

@@ -1,7 +1,5 @@
 //! Logging in to a Redis engine as its tenant does.
 
-use std::net::SocketAddrV4;
-
 use ourkv_domain::instance::Secrets;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisError};
@@ -19,16 +17,16 @@ pub enum Entry {
     Otherwise(String),
 }
 
-/// Tries every form of login that the engine allows: `AUTH password`, and from 6.0 on
+/// Tries every form of login that the engine allows, on a connection whose other end is proven to
+/// be the engine: `AUTH password`, and from 6.0 on
 /// `AUTH instance-id password` and `AUTH instance-id:password`. Without a password an engine that
 /// answers a PING to a stranger is not as promised.
 pub async fn enter(
-    address: SocketAddrV4,
+    stream: TcpStream,
     user: &str,
     secrets: &Secrets,
     binary: &Binary,
 ) -> Result<Entry, RedisError> {
-    let stream = TcpStream::connect(address).await?;
     // The caller bounds the time.
     let patient = AsyncConnectionConfig::new().set_response_timeout(None);
     let nothing_to_send = RedisConnectionInfo::default().set_skip_set_lib_name();

@@ -151,3 +151,47 @@ async fn a_stranger_behind_the_admin_socket_sees_no_secret() {
         take_down(&local, &unit).await;
     }
 }
+
+#[test]
+fn engines_that_hang_at_their_start_keep_no_thread_from_others() {
+    let threads = 2;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(threads)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut ground = Ground::new(59);
+        let directory = tempfile::tempdir().unwrap();
+        let hanging = fake_engine(directory.path(), "exec sleep 60");
+        let hung: Vec<_> = (0..threads)
+            .map(|_| {
+                let unit = ground.redis(NodeType::StandAlone, EngineVersion::V5_0);
+                let local = ground.local(hanging.clone());
+                tokio::spawn(async move { local.start(&unit, Member::First).await })
+            })
+            .collect();
+        let unit = ground.redis(NodeType::StandAlone, EngineVersion::V5_0);
+        let local = ground.local(Engines::of(vec![usual_redis().await]));
+        bring_up(&local, &unit).await;
+        take_down(&local, &unit).await;
+        assert!(hung.iter().all(|start| !start.is_finished()), "the others were waited for");
+        drop(ground);
+        for start in hung {
+            start.await.unwrap().unwrap_err();
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_looked_at_is_not_taken_to_be_gone() {
+    let mut ground = Ground::new(60);
+    let local = ground.local(installed().await);
+    let unit = ground.redis(NodeType::StandAlone, EngineVersion::V5_0);
+    assert!(!local.observe(&unit).await.unwrap().prepared);
+    let engines = ground.data.path().join("engines");
+    std::fs::remove_dir(&engines).unwrap();
+    std::fs::write(&engines, "not a directory").unwrap();
+    local.observe(&unit).await.unwrap_err();
+}

@@ -1,6 +1,7 @@
 //! Whether an engine answers: its admin login, its link, its tenant's login.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 
@@ -17,8 +18,11 @@ const ANSWER: Duration = Duration::from_secs(30);
 const LINK: Duration = Duration::from_mins(1);
 /// How long an answer may take of an engine that runs.
 const PROMPT: Duration = Duration::from_secs(5);
-/// How often an engine's socket is tried until it is there.
+/// How often an engine's socket is tried until it is there, how long in this haste, and how often
+/// after that. Starts take turns for the first second, so few threads are in haste at a time.
 const TRIED_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000 };
+const SPRINT: Duration = Duration::from_secs(1);
+const LATER_TRIED_EVERY: Duration = Duration::from_millis(20);
 
 impl Inner {
     /// Returns when a member's engine answers its admin login with the limits and parameters
@@ -66,17 +70,19 @@ impl Inner {
     pub(super) async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
         const LOGIN: &str = "logging in as the tenant";
         let running = self.must_run(unit, Member::First).await?;
-        let (listener, address) = (running.clone(), unit.address);
-        if !blocking(move || Ok(listener.listens_on(address))).await? {
-            let answer = "the engine does not listen on the instance's address".into();
-            return Err(Trouble::Unexpected { doing: LOGIN, answer });
-        }
         let entry = async {
+            let Some(stream) = running.connect(unit.address).await? else {
+                let answer = "the engine does not listen on the instance's address".into();
+                return Err(Trouble::Unexpected { doing: LOGIN, answer });
+            };
             match running.binary.kind {
-                Kind::Memcached => enter_memcached(unit).await.map_err(super::machine(LOGIN)),
+                Kind::Memcached => {
+                    let entry = enter_memcached(Client::over(stream), unit).await;
+                    entry.map_err(super::machine(LOGIN))
+                }
                 Kind::Redis | Kind::Valkey => {
                     let (id, secrets) = (unit.id.as_str(), &unit.secrets);
-                    let entry = tenant::enter(unit.address, id, secrets, &running.binary).await;
+                    let entry = tenant::enter(stream, id, secrets, &running.binary).await;
                     entry.map_err(|error| unexpected(LOGIN, &error))
                 }
             }
@@ -124,8 +130,7 @@ impl Inner {
         }
     }
 
-    /// An admin connection to a running engine, as soon as its socket is there. The thread that
-    /// waits wakes at once when the engine ends.
+    /// An admin connection to a running engine, as soon as its socket is there.
     async fn admin(
         &self,
         unit: &Unit,
@@ -134,23 +139,13 @@ impl Inner {
     ) -> Result<Admin, Trouble> {
         const CONNECTING: &str = "connecting as administrator";
         let directory = self.layout.member(unit, member);
-        let process = std::sync::Arc::clone(&running.process);
-        let until = std::time::Instant::now() + ANSWER;
-        let stream = blocking(move || {
-            loop {
-                match dial(&directory, process.pid()) {
-                    Ok(stream) => return Ok(stream),
-                    Err(AdminError::Unreachable(_)) if std::time::Instant::now() < until => {}
-                    Err(AdminError::Unreachable(_)) => return Err(silent(CONNECTING, ANSWER)),
-                    Err(error) => return Err(unexpected(CONNECTING, &error)),
-                }
-                if process.ends_within(TRIED_EVERY) {
-                    let answer = "it ended".into();
-                    return Err(Trouble::Unexpected { doing: CONNECTING, answer });
-                }
-            }
-        })
-        .await;
+        let pid = running.process.pid();
+        let dialled = move || match dial(&directory, pid) {
+            Ok(stream) => Ok(Some(stream)),
+            Err(AdminError::Unreachable(_)) => Ok(None),
+            Err(error) => Err(unexpected(CONNECTING, &error)),
+        };
+        let stream = persistently(running, CONNECTING, dialled).await;
         if running.process.is_over() {
             return Err(self.ended(unit, member));
         }
@@ -161,34 +156,68 @@ impl Inner {
     /// It is ready when the instance's address is its own: it opens that last. Nothing is said
     /// on a connection before.
     async fn memcached_answers(&self, unit: &Unit, running: &Running) -> Result<(), Trouble> {
+        const ASKING: &str = "asking for its version";
         let (listener, address) = (running.clone(), unit.address);
-        let until = std::time::Instant::now() + ANSWER;
-        blocking(move || {
-            while !listener.listens_on(address) {
-                if std::time::Instant::now() > until {
-                    return Err(silent("waiting for it to listen", ANSWER));
+        let listens = move || Ok(listener.listens_on(address).then_some(()));
+        let listening = persistently(running, "waiting for it to listen", listens).await;
+        if running.process.is_over() {
+            return Err(self.ended(unit, Member::First));
+        }
+        listening?;
+        let version = async {
+            match running.connect(unit.address).await? {
+                Some(stream) => {
+                    Client::over(stream).version().await.map_err(super::machine(ASKING))
                 }
-                if listener.process.ends_within(TRIED_EVERY) {
-                    break;
-                }
+                None => Err(self.ended(unit, Member::First)),
             }
-            Ok(())
-        })
-        .await?;
-        let version = async { Client::connect(unit.address).await?.version().await };
+        };
         match tokio::time::timeout(ANSWER, version).await {
             Ok(Ok(Answer::Ok)) => Ok(()),
-            Ok(answer) => Err(Trouble::Unexpected {
-                doing: "asking for its version",
-                answer: format!("{answer:?}"),
-            }),
+            Ok(Ok(answer)) => {
+                Err(Trouble::Unexpected { doing: ASKING, answer: format!("{answer:?}") })
+            }
+            Ok(Err(trouble)) => Err(trouble),
             Err(_) => Err(silent("waiting for its first answer", ANSWER)),
         }
     }
 }
 
-async fn enter_memcached(unit: &Unit) -> std::io::Result<Entry> {
-    let mut client = Client::connect(unit.address).await?;
+/// Asks an engine again and again until there is an answer. An engine needs milliseconds, so at
+/// first a thread waits for nothing else, and wakes at once when the engine ends; one that takes
+/// longer is asked now and then, and costs neither a thread nor the processor.
+async fn persistently<T: Send + 'static>(
+    running: &Running,
+    doing: &'static str,
+    ask: impl Fn() -> Result<Option<T>, Trouble> + Send + Sync + 'static,
+) -> Result<T, Trouble> {
+    let (ask, process) = (Arc::new(ask), Arc::clone(&running.process));
+    let until = Instant::now() + ANSWER;
+    let (sprint, asked) = (Instant::now() + SPRINT, Arc::clone(&ask));
+    let mut answer = blocking(move || {
+        loop {
+            let answer = asked()?;
+            if answer.is_some() || Instant::now() > sprint || process.ends_within(TRIED_EVERY) {
+                return Ok(answer);
+            }
+        }
+    })
+    .await?;
+    while answer.is_none() {
+        if running.process.is_over() {
+            return Err(Trouble::Unexpected { doing, answer: "it ended".into() });
+        }
+        if Instant::now() > until {
+            return Err(silent(doing, ANSWER));
+        }
+        tokio::time::sleep(LATER_TRIED_EVERY).await;
+        let asked = Arc::clone(&ask);
+        answer = blocking(move || asked()).await?;
+    }
+    answer.ok_or_else(|| silent(doing, ANSWER))
+}
+
+async fn enter_memcached(mut client: Client, unit: &Unit) -> std::io::Result<Entry> {
     let answer = match &unit.secrets.password {
         Some(password) => match client.log_in(unit.id.as_str(), password).await? {
             Answer::Ok => client.no_op().await?,

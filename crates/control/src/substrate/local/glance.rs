@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::member::Running;
-use super::{Health, Inner, Kind, Member, Trouble, Unit, blocking, log};
+use super::{Health, Inner, Kind, Member, Trouble, Unit, log};
 use crate::engine::memcached::{Answer, Client};
 use crate::engine::redis_admin::{Admin, Pong, dial};
 
@@ -54,8 +54,7 @@ impl Inner {
 }
 
 async fn glance_at_memcached(unit: &Unit, running: &Running) -> Option<Health> {
-    let (listener, address) = (running.clone(), unit.address);
-    let listens = blocking(move || Ok(listener.listens_on(address))).await.ok()?;
-    let version = Client::connect(unit.address).await.ok()?.version().await.ok()?;
-    (listens && version == Answer::Ok).then_some(Health::Answering)
+    let stream = running.connect(unit.address).await.ok()??;
+    let version = Client::over(stream).version().await.ok()?;
+    (version == Answer::Ok).then_some(Health::Answering)
 }

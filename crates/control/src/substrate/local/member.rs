@@ -1,8 +1,11 @@
 //! What is known of one engine, and how an engine from an earlier life is found again.
 
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::net::TcpStream;
 
 use super::process::Process;
 use super::{Inner, Member, Trouble, Unit, address, adopt, blocking, log, machine};
@@ -44,12 +47,30 @@ impl Running {
     }
 
     /// Whether it is this process that a client at the address reaches.
-    pub(super) fn listens_on(&self, address: std::net::SocketAddrV4) -> bool {
+    pub(super) fn listens_on(&self, address: SocketAddrV4) -> bool {
         if !self.listens.load(Ordering::Acquire) {
             let proven = address::is_listened_on_by(address, self.process.pid());
             self.listens.store(proven, Ordering::Release);
         }
         self.listens.load(Ordering::Acquire) && !self.process.is_over()
+    }
+
+    /// A connection to the address, which is this engine's: `None` where it does not listen there.
+    /// Nothing is sent. It listens until it ends, so where it has not ended after the connection
+    /// was made, nobody else can have taken that.
+    pub(super) async fn connect(
+        &self,
+        address: SocketAddrV4,
+    ) -> Result<Option<TcpStream>, Trouble> {
+        let listener = self.clone();
+        if !blocking(move || Ok(listener.listens_on(address))).await? {
+            return Ok(None);
+        }
+        let stream = TcpStream::connect(address).await;
+        if self.process.is_over() {
+            return Ok(None);
+        }
+        stream.map(Some).map_err(machine("connecting to the engine"))
     }
 }
 
@@ -89,4 +110,50 @@ fn find(place: &Place, engines: &Engines) -> Result<Option<Running>, Trouble> {
         tracing::warn!(%error, "cannot write an engine's manifest");
     }
     Ok(Some(Running::new(found.process, found.binary)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::process::Command;
+
+    use super::*;
+    use crate::engine::Kind;
+
+    fn running(pid: u32) -> Running {
+        let version = (7, 0, 15);
+        let path = "/nowhere/redis-server".into();
+        let binary = Binary { path, kind: Kind::Redis, version, from_distribution: true };
+        Running::new(Process::hold(pid).unwrap(), binary)
+    }
+
+    fn listen(ip: [u8; 4]) -> (TcpListener, SocketAddrV4) {
+        let listener = TcpListener::bind((std::net::Ipv4Addr::from(ip), 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        listener.set_nonblocking(true).unwrap();
+        (listener, SocketAddrV4::new(ip.into(), port))
+    }
+
+    #[tokio::test]
+    async fn connects_to_itself_and_to_nobody_else() {
+        let (listener, address) = listen([127, 201, 0, 11]);
+        let own = running(std::process::id());
+        assert!(own.connect(address).await.unwrap().is_some());
+        listener.accept().unwrap();
+        let other = running(std::os::unix::process::parent_id());
+        assert!(other.connect(address).await.unwrap().is_none());
+        assert!(listener.accept().is_err(), "somebody spoke to a stranger");
+    }
+
+    #[tokio::test]
+    async fn who_takes_the_address_of_an_engine_that_ended_is_not_it() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let engine = running(child.id());
+        // It was seen to have the address, and has ended since.
+        engine.listens.store(true, Ordering::Release);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (_stranger, address) = listen([127, 201, 0, 12]);
+        assert!(engine.connect(address).await.unwrap().is_none());
+    }
 }

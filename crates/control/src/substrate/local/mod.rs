@@ -66,7 +66,9 @@ impl Local {
 #[async_trait]
 impl Substrate for Local {
     async fn observe(&self, unit: &Unit) -> Result<Seen, Trouble> {
-        let prepared = self.0.layout.instance(unit).exists();
+        // A disk that does not answer is no proof that there is nothing.
+        let prepared = self.0.layout.instance(unit).try_exists();
+        let prepared = prepared.map_err(machine("looking for the instance's directory"))?;
         let mut seen = Seen { prepared, ..Seen::default() };
         if prepared {
             for &member in unit.members() {
