@@ -6,4 +6,6 @@ mod admin;
 #[path = "../api/common.rs"]
 #[expect(dead_code, reason = "the tests of the API use more of it")]
 mod common;
+mod documentation;
+mod host_addresses;
 mod serve;
