@@ -6,6 +6,8 @@
 mod adoption;
 #[path = "local/ground.rs"]
 mod ground;
+#[path = "local/host_address.rs"]
+mod host_address;
 #[path = "local/lifecycle.rs"]
 mod lifecycle;
 #[path = "local/lockdown.rs"]

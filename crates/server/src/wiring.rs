@@ -13,9 +13,10 @@ use ourkv_control::dns::{Dns, DnsError};
 use ourkv_control::engine::Engines;
 use ourkv_control::jobs::{self, Jobs};
 use ourkv_control::reconciler::{self, Reconciler};
-use ourkv_control::substrate::local::Local;
+use ourkv_control::substrate::local::{self, Local};
 use ourkv_control::substrate::{Substrate, Trouble};
 use ourkv_domain::catalogue::Catalogue;
+use ourkv_domain::network::HostAddresses;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +63,13 @@ pub enum StartError {
     /// The DNS server can't run.
     #[error("{0}; --dns names another address, `--dns off` does without")]
     Dns(#[from] DnsError),
+    /// Addresses are to be added to the machine, and may not be.
+    #[error(
+        "network.host_addresses is on, and adding addresses to this machine takes CAP_NET_ADMIN; \
+         give it to the program (`setcap cap_net_admin=ep FILE`, or AmbientCapabilities= of a \
+         systemd unit), run it as root, or turn the setting off"
+    )]
+    MayNotAddAddresses,
     /// Engines can't be run here.
     #[error("engines can't be run: {0}")]
     Substrate(#[from] Trouble),
@@ -76,6 +84,8 @@ pub enum Place {
     Local {
         /// Where engines are kept beside those on the `PATH`.
         engines: PathBuf,
+        /// Which addresses it serves.
+        serves: HostAddresses,
     },
     /// This one.
     Given(Arc<dyn Substrate>),
@@ -89,6 +99,9 @@ impl Running {
         place: Place,
         metrics: PrometheusHandle,
     ) -> Result<Self, StartError> {
+        if config.network.host_addresses == HostAddresses::Any && !local::may_add_addresses() {
+            return Err(StartError::MayNotAddAddresses);
+        }
         let listener = listen(config.listen).await?;
         let address = local_address(&listener, config.listen)?;
         let dns = start_dns(config, &opened).await?;
@@ -174,6 +187,7 @@ fn platform(
         mint: Arc::clone(&opened.mint),
         catalogue: Catalogue::builtin(),
         node: opened.node.clone(),
+        serves: config.network.host_addresses,
         domain_suffix: config.network.domain_suffix.clone(),
         nudge: Arc::new(move || {
             if let Some(reconciler) = late.get() {
@@ -233,9 +247,9 @@ async fn start_hands(
 async fn substrate(opened: &Opened, place: Place) -> Result<Arc<dyn Substrate>, StartError> {
     match place {
         Place::Given(substrate) => Ok(substrate),
-        Place::Local { engines } => {
+        Place::Local { engines, serves } => {
             let engines = Engines::discover(&[engines]).await;
-            Ok(Arc::new(Local::new(opened.dir.path(), engines)?))
+            Ok(Arc::new(Local::new(opened.dir.path(), engines, serves)?))
         }
     }
 }

@@ -59,6 +59,10 @@ impl Failure {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Trouble(Trouble::AddressInUse { .. }) => "address_in_use",
+            Self::Trouble(
+                Trouble::AddressOfInterface { .. } | Trouble::AddressOfGateway { .. },
+            ) => "address_of_machine",
+            Self::Trouble(Trouble::AddressNotAdded { .. }) => "address_not_added",
             Self::Trouble(Trouble::NoEngine { .. }) => "no_engine",
             Self::Trouble(Trouble::Ended { .. }) => "ended",
             Self::Trouble(Trouble::Silent { .. }) => "silent",

@@ -1,6 +1,6 @@
 //! Why a substrate could not do what it was told, in words that an operator can act on.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Why something could not be done. The text is shown in the instance's attributes: it names no
 /// path and no secret.
@@ -13,6 +13,29 @@ pub enum Trouble {
         address: SocketAddrV4,
         /// The process, where it can be told.
         holder: Option<String>,
+    },
+    /// Another interface of the machine has the instance's address; it is left alone.
+    #[error("address {address} is on interface {interface} of this machine")]
+    AddressOfInterface {
+        /// The address.
+        address: Ipv4Addr,
+        /// The interface.
+        interface: String,
+    },
+    /// The machine sends through the instance's address; it is left alone.
+    #[error("address {address} is a gateway of this machine")]
+    AddressOfGateway {
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// The machine does not have the instance's address, and must not be given it.
+    #[error(
+        "address {address} is not on this machine; run `ourkv serve --host-addresses` to have it \
+         added"
+    )]
+    AddressNotAdded {
+        /// The address.
+        address: Ipv4Addr,
     },
     /// No installed engine serves the instance's type and version.
     #[error("no installed engine serves {wanted}; install one and run `ourkv engines`")]

@@ -9,6 +9,7 @@ use ourkv_control::substrate::local::Local;
 use ourkv_control::substrate::{Member, Stop, Substrate, Unit};
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{EngineVersion, InstanceType, NodeType, Secrets};
+use ourkv_domain::network::HostAddresses;
 use ourkv_domain::parameter::Parameters;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
@@ -68,7 +69,7 @@ impl Ground {
     }
 
     pub(crate) fn local(&self, engines: Engines) -> Local {
-        Local::new(self.data.path(), engines).unwrap()
+        Local::new(self.data.path(), engines, HostAddresses::LoopbackOnly).unwrap()
     }
 
     pub(crate) fn unit(

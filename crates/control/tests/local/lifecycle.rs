@@ -1,8 +1,10 @@
 //! Instances of every installed Redis: they are what was asked for, and they come back.
 
 use ourkv_control::engine::{Binary, Engines};
+use ourkv_control::substrate::local::Local;
 use ourkv_control::substrate::{Health, Member, Stop, Substrate, Unit, contract};
 use ourkv_domain::instance::{EngineVersion, InstanceType, NodeType};
+use ourkv_domain::network::HostAddresses;
 use ourkv_domain::parameter::Parameters;
 
 use super::ground::{
@@ -248,8 +250,7 @@ async fn a_long_data_directory_is_no_obstacle() {
     let long = ground.data.path().join("d".repeat(120));
     std::fs::create_dir(&long).unwrap();
     let binary = super::ground::usual_redis().await;
-    let local =
-        ourkv_control::substrate::local::Local::new(&long, Engines::of(vec![binary])).unwrap();
+    let local = Local::new(&long, Engines::of(vec![binary]), HostAddresses::LoopbackOnly).unwrap();
     let unit = ground.redis(NodeType::MasterSlave, EngineVersion::V5_0);
     bring_up(&local, &unit).await;
     let seen = local.observe(&unit).await.unwrap();

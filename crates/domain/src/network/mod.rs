@@ -75,6 +75,24 @@ impl Pool {
     }
 }
 
+/// Which addresses serve themselves. What does not is served by one of [`Pool::Serving`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HostAddresses {
+    /// Those of 127.0.0.0/8, which Linux answers on without any setup.
+    #[default]
+    LoopbackOnly,
+    /// All: the others are added to the machine. An operator must ask for this, as an address may
+    /// belong to somebody else on the machine's network.
+    Any,
+}
+
+impl HostAddresses {
+    /// Whether an instance with this address can be served at it.
+    pub fn serve(self, ip: Ipv4Addr) -> bool {
+        ip.is_loopback() || self == Self::Any
+    }
+}
+
 /// The first and last address of a block that an instance may have: like the vendor, not the
 /// network address and not the last four of the block (the top ones serve the platform).
 pub fn usable(cidr: Ipv4Net) -> Option<(Ipv4Addr, Ipv4Addr)> {

@@ -9,6 +9,7 @@ use ourkv_domain::catalogue::Catalogue;
 use ourkv_domain::clock::Clock;
 use ourkv_domain::ids::{AccessKeyId, AccountId, NodeId};
 use ourkv_domain::mint::Mint;
+use ourkv_domain::network::HostAddresses;
 use ourkv_store::{Store, Tx};
 
 use super::Failure;
@@ -29,6 +30,8 @@ pub struct Platform {
     pub catalogue: &'static Catalogue,
     /// The machine whose engines serve what is created here.
     pub node: NodeId,
+    /// Which addresses of instances can serve themselves.
+    pub serves: HostAddresses,
     /// What the names of endpoints end in.
     pub domain_suffix: String,
     /// Wakes the reconciler.

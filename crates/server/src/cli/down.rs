@@ -11,6 +11,7 @@ use ourkv_control::substrate::{Stop, Substrate, Unit};
 use ourkv_domain::clock::Clock;
 use ourkv_domain::ids::{InstanceId, NodeId};
 use ourkv_domain::instance::{Instance, Observed, Phase};
+use ourkv_domain::network::HostAddresses;
 use ourkv_store::Tx;
 
 use super::{Context, output};
@@ -36,7 +37,7 @@ impl Down {
         let _lock = ServeLock::take(&dir)?;
         let opened = context.open().await?;
         let engines = Engines::discover(from_ref(&context.config.engines.dir)).await;
-        let substrate = Local::new(dir.path(), engines)?;
+        let substrate = Local::new(dir.path(), engines, HostAddresses::LoopbackOnly)?;
         let mut kept = substrate.inventory().await?;
         let units = units(&opened).await?;
         kept.retain(|id| units.iter().all(|unit| unit.id != *id));
@@ -83,10 +84,12 @@ fn read_units(tx: &mut Tx<'_>, node: &NodeId) -> anyhow::Result<Vec<Unit>> {
     Ok(units)
 }
 
-/// Stops the engines of an instance, the replica first, and returns how many there were.
+/// Stops the engines of an instance, the replica first, and returns how many there were. One that
+/// ended by itself is stopped too: something of it may be left.
 async fn stop(substrate: &Local, unit: &Unit) -> anyhow::Result<usize> {
     let seen = substrate.observe(unit).await.with_context(|| unit.id.to_string())?;
-    for &member in seen.running.keys().rev() {
+    let members = if seen.prepared { unit.members() } else { &[] };
+    for &member in members.iter().rev() {
         let stopped = substrate.stop(unit, member, Stop::Keep).await;
         stopped.with_context(|| format!("{} {member}", unit.id))?;
     }

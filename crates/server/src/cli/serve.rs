@@ -40,6 +40,10 @@ pub(super) struct Serve {
     /// The /16 of 127.0.0.0/8 that instances are put into [default: by the node's id]
     #[arg(long, value_name = "CIDR")]
     address_block: Option<String>,
+    /// Also serve addresses outside 127.0.0.0/8, by adding them to `lo`: takes `CAP_NET_ADMIN`, and
+    /// takes over what the vSwitches hold, so they must hold no address that is in use elsewhere
+    #[arg(long)]
+    host_addresses: bool,
     /// How log lines look [default: text]
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -52,6 +56,7 @@ impl Serve {
         flags.substrate.clone_from(&self.substrate);
         flags.dns.clone_from(&self.dns);
         flags.address_block.clone_from(&self.address_block);
+        flags.host_addresses = self.host_addresses;
         flags.log_format = self.log_format;
     }
 
@@ -60,6 +65,11 @@ impl Serve {
         failpoint::arm();
         if let Err(error) = raise_file_limit() {
             tracing::warn!(%error, "the limit on open files stays as it is");
+        }
+        // What this process may do, its engines need not: they are started without it. The threads
+        // of the runtime begin with what this one has.
+        if let Err(error) = rustix::thread::clear_ambient_capability_set() {
+            tracing::warn!(%error, "engines get the capabilities of this process");
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let ended = runtime.block_on(serve(context));
@@ -80,7 +90,8 @@ async fn serve(context: &Context) -> anyhow::Result<()> {
     if let RootKey::Fresh(key) = opened.furnish(first_key).await? {
         show(&key, &dir);
     }
-    let place = Place::Local { engines: config.engines.dir.clone() };
+    let (engines, serves) = (config.engines.dir.clone(), config.network.host_addresses);
+    let place = Place::Local { engines, serves };
     let running = Running::start(config, opened, place, metrics).await?;
     dir.note_endpoint(&url_of(running.address)).context("the file `endpoint`")?;
     announce(&running)?;

@@ -1,5 +1,6 @@
 //! The section `network`: names and addresses of instances.
 
+use ourkv_domain::network::HostAddresses;
 use ourkv_domain::network::block::LoopbackBlock;
 use ourkv_domain::network::domain::DEFAULT_SUFFIX;
 use serde::Deserialize;
@@ -14,11 +15,20 @@ pub struct Network {
     /// The /16 of 127.0.0.0/8 that instances are put into; without one, the node's id picks it.
     #[serde(deserialize_with = "block")]
     pub address_block: Option<LoopbackBlock>,
+    /// Whether addresses of vSwitches outside 127.0.0.0/8 are added to this machine, so that they
+    /// really answer. Off unless it is asked for: an address may belong to somebody else on the
+    /// machine's network, and would be taken over silently. Takes `CAP_NET_ADMIN`.
+    #[serde(deserialize_with = "host_addresses")]
+    pub host_addresses: HostAddresses,
 }
 
 impl Default for Network {
     fn default() -> Self {
-        Self { domain_suffix: DEFAULT_SUFFIX.into(), address_block: None }
+        Self {
+            domain_suffix: DEFAULT_SUFFIX.into(),
+            address_block: None,
+            host_addresses: HostAddresses::default(),
+        }
     }
 }
 
@@ -43,4 +53,11 @@ fn block<'de, D: serde::Deserializer<'de>>(
 ) -> Result<Option<LoopbackBlock>, D::Error> {
     let text = String::deserialize(deserializer)?;
     LoopbackBlock::parse(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn host_addresses<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<HostAddresses, D::Error> {
+    let on = bool::deserialize(deserializer)?;
+    Ok(if on { HostAddresses::Any } else { HostAddresses::LoopbackOnly })
 }

@@ -17,6 +17,7 @@ const KEYS: &[&str] = &[
     "dns.listen",
     "network.domain_suffix",
     "network.address_block",
+    "network.host_addresses",
     "engines.dir",
     "limits.connections",
     "limits.header_seconds",
@@ -72,11 +73,7 @@ impl Provider for Environment {
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let set = KEYS.iter().filter_map(|key| {
             let text = self.get(&variable(key))?;
-            let value = match text.parse::<u64>() {
-                Ok(number) if key.starts_with("limits.") => Value::from(number),
-                _ => Value::from(text),
-            };
-            Some((*key, value))
+            Some((*key, value(key, text)))
         });
         Ok(tree(set))
     }
@@ -97,6 +94,8 @@ pub struct Flags {
     pub dns: Option<String>,
     /// `--address-block`
     pub address_block: Option<String>,
+    /// `--host-addresses`
+    pub host_addresses: bool,
     /// `--log-format`
     pub log_format: Option<LogFormat>,
 }
@@ -117,9 +116,19 @@ impl Provider for Flags {
             ("substrate", text(&self.substrate)),
             ("dns.listen", text(&self.dns)),
             ("network.address_block", text(&self.address_block)),
+            ("network.host_addresses", self.host_addresses.then(|| Value::from(true))),
             ("log.format", log_format),
         ];
         Ok(tree(given.into_iter().filter_map(|(key, value)| Some((key, value?)))))
+    }
+}
+
+/// Text, except where the key takes something else and the text is that.
+fn value(key: &str, text: &str) -> Value {
+    match (key, text.parse::<u64>(), text.parse::<bool>()) {
+        (_, Ok(number), _) if key.starts_with("limits.") => Value::from(number),
+        ("network.host_addresses", _, Ok(on)) => Value::from(on),
+        _ => Value::from(text),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use ourkv_domain::network::HostAddresses;
 use rstest::rstest;
 
 use super::*;
@@ -57,6 +58,18 @@ fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
 }
 
 #[test]
+fn addresses_of_the_machine_must_be_asked_for() {
+    let serves = |variables: &[_], flags| load(variables, flags).unwrap().network.host_addresses;
+    assert_eq!(serves(&[], Flags::default()), HostAddresses::LoopbackOnly);
+    let variable = [("OURKV_NETWORK_HOST_ADDRESSES", "true")];
+    assert_eq!(serves(&variable, Flags::default()), HostAddresses::Any);
+    let off = [("OURKV_NETWORK_HOST_ADDRESSES", "false")];
+    assert_eq!(serves(&off, Flags::default()), HostAddresses::LoopbackOnly);
+    let flag = Flags { host_addresses: true, ..Flags::default() };
+    assert_eq!(serves(&off, flag), HostAddresses::Any, "a flag beats a variable");
+}
+
+#[test]
 fn numbers_come_from_variables_only_where_numbers_are_meant() {
     let variables = [("OURKV_LIMITS_CONNECTIONS", "5"), ("OURKV_DATA_DIR", "2015")];
     let config = load(&variables, Flags::default()).unwrap();
@@ -69,6 +82,7 @@ fn numbers_come_from_variables_only_where_numbers_are_meant() {
 #[case("OURKV_DNS_LISTEN", "no", "dns.listen")]
 #[case("OURKV_NETWORK_ADDRESS_BLOCK", "10.0.0.0/16", "network.address_block")]
 #[case("OURKV_NETWORK_DOMAIN_SUFFIX", "a b", "network.domain_suffix")]
+#[case("OURKV_NETWORK_HOST_ADDRESSES", "maybe", "network.host_addresses")]
 #[case("OURKV_LIMITS_CONNECTIONS", "0", "limits.connections")]
 #[case("OURKV_LOG_FORMAT", "xml", "log.format")]
 #[case("OURKV_LOG_LEVEL", "ourkv=loud", "log.level")]

@@ -38,6 +38,12 @@ pub(super) fn is_listened_on_by(address: SocketAddrV4, pid: u32) -> bool {
     }
 }
 
+/// Whether anyone listens on exactly this address, at any port.
+pub(super) fn is_listened_on(ip: Ipv4Addr) -> io::Result<bool> {
+    let listeners = listeners("/proc/net/tcp")?;
+    Ok(listeners.iter().any(|listener| listener.at.is_some_and(|at| *at.ip() == ip)))
+}
+
 fn bind(address: SocketAddrV4) -> rustix::io::Result<()> {
     let flags = SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(

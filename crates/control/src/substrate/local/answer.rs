@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::Timespec;
 
 use super::member::Running;
-use super::{Inner, Kind, Member, Trouble, Unit, blocking};
+use super::{Inner, Kind, Member, Trouble, Unit, blocking, host_address};
 use crate::engine::memcached::{Answer, Client};
 use crate::engine::redis_admin::{Admin, AdminError, Pong, dial};
 use crate::engine::redis_conf::settings;
@@ -70,6 +70,8 @@ impl Inner {
     pub(super) async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
         const LOGIN: &str = "logging in as the tenant";
         let running = self.must_run(unit, Member::First).await?;
+        // Without it on this machine, the address would lead to a stranger.
+        host_address::hold(*unit.address.ip(), self.serves).await?;
         let entry = async {
             let Some(stream) = running.connect(unit.address).await? else {
                 let answer = "the engine does not listen on the instance's address".into();

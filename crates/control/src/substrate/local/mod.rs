@@ -4,6 +4,7 @@
 //! has one engine at most; a process is adopted, spoken to or signalled only after proof that it
 //! is the instance's own; an operation that began runs to its end, also when its caller went
 //! away. An instance's secrets reach an engine by standard input, or stand in its login database.
+//! An address outside 127.0.0.0/8 is on the machine while its engine is meant to run.
 //!
 //! It does not decide anything, and knows no store: what it needs to know is in the [`Unit`] and
 //! in the directories of [`layout`].
@@ -12,6 +13,7 @@ mod address;
 mod adopt;
 mod answer;
 mod glance;
+mod host_address;
 mod layout;
 mod log;
 mod manifest;
@@ -26,8 +28,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use ourkv_domain::ids::InstanceId;
+use ourkv_domain::network::HostAddresses;
 use tokio::sync::broadcast;
 
+pub use self::host_address::may_add_addresses;
 use self::layout::Layout;
 use self::member::{Place, Running, Slot};
 use super::{Health, Member, Seen, Stop, Substrate, Trouble, Unit};
@@ -44,17 +48,20 @@ pub struct Local(Arc<Inner>);
 struct Inner {
     layout: Layout,
     engines: Engines,
+    serves: HostAddresses,
     /// One lock for each engine, and what is known of it. An entry goes when the instance does.
     slots: Mutex<HashMap<(InstanceId, Member), Slot>>,
     deaths: broadcast::Sender<InstanceId>,
 }
 
 impl Local {
-    /// Runs these engines in `DIR/engines`, which is made if it is missing.
-    pub fn new(data_dir: &Path, engines: Engines) -> Result<Self, Trouble> {
+    /// Runs these engines in `DIR/engines`, which is made if it is missing. Gives the machine those
+    /// addresses that it serves and does not have; takes back what it gave in any case.
+    pub fn new(data_dir: &Path, engines: Engines, serves: HostAddresses) -> Result<Self, Trouble> {
         let layout = Layout::below(data_dir).map_err(machine("making the directory of engines"))?;
         let (deaths, _) = broadcast::channel(DEATHS_KEPT);
-        Ok(Self(Arc::new(Inner { layout, engines, slots: Mutex::default(), deaths })))
+        let slots = Mutex::default();
+        Ok(Self(Arc::new(Inner { layout, engines, serves, slots, deaths })))
     }
 
     /// The engines that it runs instances on.
@@ -135,6 +142,7 @@ impl Inner {
                 return Err(Trouble::Unexpected { doing: "removing the instance", answer });
             }
         }
+        host_address::release(*unit.address.ip()).await?;
         let (layout, unit) = (self.layout.clone(), unit.clone());
         blocking(move || {
             layout.remove(&unit).map_err(machine("removing the instance's directory"))?;

@@ -14,7 +14,9 @@ use rustix::fs::OFlags;
 use super::manifest::Manifest;
 use super::member::{Known, Place, Running};
 use super::process::Process;
-use super::{Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, log, machine};
+use super::{
+    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, machine,
+};
 use crate::engine::{Binary, Engines, Launch, memcached, redis_conf};
 
 /// How long a directory may stay taken after its engine was seen to be gone: a process that is
@@ -27,6 +29,9 @@ impl Inner {
     pub(super) async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         let slot = self.slot(unit, member);
         let mut known = slot.lock().await;
+        if member == Member::First {
+            host_address::hold(*unit.address.ip(), self.serves).await?;
+        }
         if let Some(running) = self.running(&mut known, unit, member).await? {
             return self.answers(unit, member, &running).await;
         }

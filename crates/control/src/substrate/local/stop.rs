@@ -6,7 +6,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::member::Running;
-use super::{Inner, Kind, Member, Stop, Trouble, Unit, adopt, blocking, log, machine};
+use super::{
+    Inner, Kind, Member, Stop, Trouble, Unit, adopt, blocking, host_address, log, machine,
+};
 use crate::engine::redis_admin;
 
 /// How long an engine may take to write its data, and how long between two requests to do so: it
@@ -36,7 +38,11 @@ impl Inner {
             self.end(unit, member, &running).await?;
             known.running = None;
         }
-        self.sweep(unit, member).await
+        self.sweep(unit, member).await?;
+        if member == Member::First {
+            host_address::release(*unit.address.ip()).await?;
+        }
+        Ok(())
     }
 
     /// Kills an engine and returns when it is gone.

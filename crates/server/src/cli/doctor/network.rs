@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
+use ourkv_control::substrate::local;
 use ourkv_domain::network::block::LoopbackBlock;
-use ourkv_domain::network::usable;
+use ourkv_domain::network::{HostAddresses, usable};
 use ourkv_store::{Filter, Tx};
 
 use super::Finding;
@@ -14,7 +15,11 @@ use crate::opening::{DataDir, OpenError, Opened, ServeLock};
 
 pub(super) async fn check(context: &Context) -> Vec<Finding> {
     let served = is_served(context);
-    let mut findings = vec![api(context, served).await, dns(context, served)];
+    let mut findings = vec![
+        api(context, served).await,
+        dns(context, served),
+        host_addresses(context.config.network.host_addresses, local::may_add_addresses()),
+    ];
     if let Ok(opened) = Opened::existing(&context.config).await {
         findings.push(block(opened.block));
         findings.push(strangers(&opened).await);
@@ -78,6 +83,24 @@ fn dns(context: &Context, served: bool) -> Finding {
             format!("{address} can't be listened on: {error}"),
             "give `ourkv serve` another address with --dns, or `--dns off`",
         ),
+    }
+}
+
+/// Whether addresses outside 127.0.0.0/8 serve themselves.
+fn host_addresses(serves: HostAddresses, possible: bool) -> Finding {
+    const CHECK: &str = "host addresses";
+    match (serves, possible) {
+        (HostAddresses::Any, true) => Finding::ok(CHECK, "on, and can be added to this machine"),
+        (HostAddresses::Any, false) => Finding::problem(
+            CHECK,
+            "on, and this user may not add addresses to this machine",
+            "`ourkv serve` needs CAP_NET_ADMIN (`setcap cap_net_admin=ep FILE`, or \
+             AmbientCapabilities= of a systemd unit), or network.host_addresses off",
+        ),
+        (HostAddresses::LoopbackOnly, true) => Finding::ok(CHECK, "off; possible"),
+        (HostAddresses::LoopbackOnly, false) => {
+            Finding::ok(CHECK, "off; would take CAP_NET_ADMIN, which this user has not")
+        }
     }
 }
 

@@ -108,7 +108,8 @@ impl Creation {
             None => tx.take_next(&pool, &self.id)?.ok_or(Refusal::NoAddressLeft)?,
         };
         let served = Pool::Serving.key(&self.platform.node);
-        if private.is_loopback() && tx.take_exact(&served, private, &self.id)?.is_ok() {
+        let serves_itself = self.platform.serves.serve(private);
+        if serves_itself && tx.take_exact(&served, private, &self.id)?.is_ok() {
             return Ok(Addresses { private, serving: private });
         }
         let serving = tx.take_next(&served, &self.id)?.ok_or(Refusal::NoAddressLeft)?;
