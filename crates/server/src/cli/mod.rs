@@ -106,6 +106,9 @@ impl Context {
 
 /// The program.
 pub fn run() -> ExitCode {
+    // What this process and its engines write is nobody else's to read. Engines inherit the mask:
+    // they would make the files of their tenants' data readable to all.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     match Cli::parse().execute() {
         Ok(code) => code,
         Err(error) => {

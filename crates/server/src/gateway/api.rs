@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use ourkv_control::failpoint;
 use ourkv_domain::audit::{AuditLine, masked};
+use ourkv_domain::ids::InstanceId;
 use ourkv_wire::{Call, Fault, Format, RawRequest, common};
 use serde_json::Value;
 
@@ -41,6 +42,7 @@ pub(super) async fn answer(
     let answer = gateway.take(&parts, body, &mut log).await;
     let (status, text) = match answer.result {
         Ok(mut value) => {
+            log.made(&value);
             if let Some(fields) = value.as_object_mut() {
                 fields.insert("RequestId".into(), id.clone().into());
             }
@@ -151,6 +153,14 @@ impl CallLog {
         self.line.action.clone_from(&call.action);
         self.line.access_key = call.access_key_id.parse().ok();
         self.line.parameters = masked(call.params.iter());
+        self.instance = call.params.get("InstanceId").and_then(|id| InstanceId::parse(id).ok());
+    }
+
+    /// Notes which instance an answer is about, if it names one.
+    fn made(&mut self, answer: &Value) {
+        let named = answer.get("InstanceId").and_then(Value::as_str);
+        let named = named.and_then(|id| InstanceId::parse(id).ok());
+        self.instance = named.or(self.instance.take());
     }
 
     /// What the caller is told of a failure; one that is ours is logged here, once.

@@ -1,4 +1,7 @@
-//! Who calls: key, signature, time, nonce, rate; in this order.
+//! Who calls: security token, key, signature, time, nonce, rate; in this order.
+//!
+//! A security token comes with a temporary key that no service here issued: the caller is told
+//! about the token, not about the key that belongs to it.
 //!
 //! The nonce comes after the signature, so that a stranger can't burn one, and before anything
 //! is done. It is burnt in the store: it stays refused after a restart and in every process on
@@ -19,12 +22,12 @@ impl Gateway {
         call: &Call,
         now: Timestamp,
     ) -> Result<Caller, Failure> {
+        if call.security_token.is_some() {
+            return Err(common::token_refused().into());
+        }
         let key = self.key(&call.access_key_id).await?;
         if !key.active {
             return Err(common::key_inactive().into());
-        }
-        if call.security_token.is_some() {
-            return Err(common::token_refused().into());
         }
         call.verify(key.secret.expose())?;
         call.check_time(now)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ourkv_domain::audit::AuditLine;
+use ourkv_domain::ids::InstanceId;
 use ourkv_store::Store;
 
 /// How a call ended, for the log.
@@ -21,6 +22,8 @@ pub(super) struct CallLog {
     pub(super) line: AuditLine,
     /// The action, once it is known to exist: the label of metrics, so it must not be free text.
     pub(super) action: Option<&'static str>,
+    /// The instance that it is about or that it made; free text never gets here.
+    pub(super) instance: Option<InstanceId>,
     /// Whether the audit line was part of the action's own transaction.
     pub(super) audited: bool,
     /// How it ended.
@@ -43,6 +46,7 @@ impl CallLog {
                 code: None,
             },
             action: None,
+            instance: None,
             audited: false,
             outcome: Outcome::Answered,
         }
@@ -71,13 +75,16 @@ impl CallLog {
         let line = &self.line;
         let (action, code) = (self.action.unwrap_or("none"), line.code.as_deref().unwrap_or("OK"));
         let duration_ms = took.as_secs_f64() * 1e3;
+        let instance = self.instance.as_ref().map(tracing::field::display);
         match &self.outcome {
             Outcome::Answered => tracing::info!(
-                request.id = %line.request_id, action.name = action, code, status = line.status,
+                request.id = %line.request_id, action.name = action, instance.id = instance, code,
+                status = line.status,
                 source = %line.source, duration_ms, "call answered"
             ),
             Outcome::Internal(error) => tracing::error!(
-                request.id = %line.request_id, action.name = action, code, status = line.status,
+                request.id = %line.request_id, action.name = action, instance.id = instance, code,
+                status = line.status,
                 source = %line.source, duration_ms, error = %chain(&**error), "call failed"
             ),
         }

@@ -1,11 +1,13 @@
 //! What comes up: real engines that let their tenant in, survive, and go.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::common::{Ourkv, PASSWORD};
 use redis::Commands;
 use rstest::rstest;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 const STANDALONE: (&str, &str) = ("InstanceClass", "redis.basic.small.default");
@@ -129,6 +131,30 @@ fn a_deleted_instance_is_gone_at_once_and_leaves_nothing() {
 }
 
 #[test]
+fn others_can_read_nothing_that_engines_write() {
+    let server = Ourkv::start();
+    for class in [STANDALONE, PAIR] {
+        for version in ["2.8", "4.0", "5.0"] {
+            let created = server.normal(&[class, ("EngineVersion", version)]);
+            let () = login(&created).set("written", 1).unwrap();
+        }
+    }
+    let mut directories = vec![server.dir.clone()];
+    let mut files = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            // Engines rename files while they begin.
+            let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
+            assert_eq!(found.permissions().mode() & 0o077, 0, "{}", path.display());
+            files += usize::from(found.is_file());
+            directories.extend(found.is_dir().then_some(path));
+        }
+    }
+    assert!(files > 20, "{files}");
+}
+
+#[test]
 fn what_is_paid_for_in_advance_is_not_deleted() {
     let server = Ourkv::start();
     let created = server.normal(&[STANDALONE, ("ChargeType", "PrePaid"), ("Period", "1")]);
@@ -174,9 +200,26 @@ fn a_dead_engine_is_back_on_the_same_address_with_its_data() {
     assert_eq!(login(&created).get::<_, i64>("kept").unwrap(), 1);
 }
 
+#[test]
+fn an_engine_that_hangs_is_not_normal_until_it_answers_again() {
+    let server = Ourkv::start();
+    let created = server.normal(&[STANDALONE]);
+    let (_, pid) = engines(&server.dir).pop_first().unwrap();
+    signal(pid, Signal::STOP);
+    let hung = server.wait_for(id(&created), "Unavailable");
+    assert_eq!(hung["StatusReason"], "its engine does not answer");
+    signal(pid, Signal::CONT);
+    server.wait_for(id(&created), "Normal");
+    assert_eq!(engines(&server.dir).into_values().collect::<Vec<_>>(), [pid]);
+}
+
 fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    signal(pid, Signal::KILL);
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.cast_signed()).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 #[test]
@@ -243,6 +286,10 @@ fn filters_select() {
         (&[("ZoneId", "cn-hongkong-b")], &["alpha-one", "alpha-two"]),
         (&[("Expired", "false")], &["alpha-one", "alpha-two", "beta"]),
         (&[("Expired", "true")], &[]),
+        (&[("RegionId", "cn-hangzhou"), ("Tag.1.Key", "k"), ("Tag.1.Value", "v")], &[]),
+        (&[("ResourceGroupId", "rg-acfmzygvt54kiry")], &[]),
+        (&[("GlobalInstance", "true")], &[]),
+        (&[("GlobalInstance", "false"), ("RegionId", "cn-hangzhou"), ("Tag.1.Key", "")], &["beta"]),
     ] {
         assert_eq!(list(filter), expected, "{filter:?}");
     }
@@ -270,6 +317,9 @@ fn filters_are_checked() {
         ("PageSize", "51", "InvalidPageSize.Malformed"),
         ("PageNumber", "0", "InvalidPageNumber.Malformed"),
         ("InstanceStatus", "Dancing", "InvalidInstanceStatus.Malformed"),
+        ("GlobalInstance", "maybe", "InvalidGlobalInstance.Malformed"),
+        ("Tag.0.Key", "k", "InvalidTag.Malformed"),
+        ("Tag.1.Key", "k", "MissingParameter"),
     ] {
         let refused = server.client().call("DescribeInstances", &[(name, value)]);
         assert_eq!(refused.refusal().1, code);

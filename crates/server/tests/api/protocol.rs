@@ -71,6 +71,21 @@ fn keys_are_known_active_and_within_their_rate() {
 }
 
 #[test]
+fn a_security_token_is_refused_whoever_claims_to_hold_it() {
+    let server = Ourkv::start();
+    for id in [KEY_ID, "STS.NUtemporary"] {
+        let client = Client::new(&server.address, id, KEY_SECRET);
+        client
+            .call_v1("DescribeRegions", &[("SecurityToken", "CAIS")], Format::Json)
+            .expect_refusal(
+                400,
+                "InvalidSecurityToken.Malformed",
+                "Specified SecurityToken is malformed.",
+            );
+    }
+}
+
+#[test]
 fn an_unknown_action_is_not_found_in_the_format_that_was_asked_for() {
     let server = Ourkv::start();
     let json = server.client().call_v1("NoSuchAction", &[], Format::Json);
@@ -172,6 +187,24 @@ fn every_answered_call_is_audited_without_secrets() {
     for text in [&audit, &server.log()] {
         assert!(!text.contains(crate::common::PASSWORD) && !text.contains(KEY_SECRET));
     }
+}
+
+#[test]
+fn the_log_ties_a_request_to_its_instance() {
+    let server = Ourkv::start();
+    let class = [("RegionId", "cn-hongkong"), ("InstanceClass", "redis.basic.small.default")];
+    let created = server.client().call("CreateInstance", &class);
+    let id = created.json()["InstanceId"].as_str().unwrap().to_owned();
+    let asked = server.client().call("DescribeInstanceAttribute", &[("InstanceId", &id)]);
+    let forged =
+        server.client().call("DescribeInstanceAttribute", &[("InstanceId", "r-1\nforged")]);
+    assert_eq!(forged.status, 404);
+    let log = server.log();
+    for reply in [created, asked] {
+        let line = log.lines().find(|line| line.contains(&reply.request_id)).unwrap();
+        assert!(line.contains(&format!("instance.id={id}")), "{line}");
+    }
+    assert!(!log.contains("forged"));
 }
 
 #[test]

@@ -19,6 +19,9 @@ use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refu
 /// Most ids in one request.
 const MOST_IDS: usize = 30;
 
+/// Most tags in one request.
+const MOST_TAGS: usize = 5;
+
 /// Entries on a page where the caller names no number.
 const DEFAULT_PAGE: i64 = 30;
 
@@ -96,6 +99,9 @@ impl Endpoint for DescribeInstances {
             Parameter::optional("ZoneId", "Only of this zone."),
             Parameter::optional("PrivateIp", "Only the one at this address."),
             Parameter::optional("SearchKey", "Only with this in the id or the name."),
+            Parameter::optional("ResourceGroupId", "Only of this group; no instance is in one."),
+            Parameter::optional("GlobalInstance", "true: only global ones; there are none."),
+            Parameter::optional("Tag.N.Key", "Only with these tags; no instance has any."),
             Parameter::optional("Expired", "true: only expired ones; false: only others."),
             Parameter::optional("PageNumber", "From 1 (default)."),
             Parameter::optional("PageSize", "At most 50; 30 by default."),
@@ -109,7 +115,7 @@ impl Endpoint for DescribeInstances {
         Ok(Request {
             filter: filter(params)?,
             expired: params.parse_bool("Expired")?,
-            nothing: asks_for_what_does_not_run(params)?,
+            nothing: asks_for_what_does_not_run(params)? || asks_for_what_is_not_kept(params)?,
             page: page(params)?,
         })
     }
@@ -194,6 +200,21 @@ fn asks_for_what_does_not_run(params: &Params) -> Result<bool, Fault> {
     Ok(enterprise
         || version.is_some_and(|known| known.is_err())
         || architecture.is_some_and(|asked| asked != Architecture::Standard))
+}
+
+/// Whether the filters name a tag, a resource group or a global instance: no instance has any, so
+/// none is found. Leaving such a filter out would show what was not asked for.
+fn asks_for_what_is_not_kept(params: &Params) -> Result<bool, Fault> {
+    let tags = params.objects("Tag")?;
+    if tags.len() > MOST_TAGS {
+        return Err(Fault::malformed("Tag"));
+    }
+    let tagged = tags.iter().any(|tag| tag.get("Key").is_some());
+    if tagged {
+        params.required("RegionId")?;
+    }
+    let global = params.parse_bool("GlobalInstance")?.unwrap_or(false);
+    Ok(tagged || global || params.get("ResourceGroupId").is_some())
 }
 
 fn page(params: &Params) -> Result<Page, Fault> {
