@@ -23,6 +23,8 @@ const POSTPAID_QUOTA: i64 = 1000;
 /// The name of the account that exists from the start.
 const ROOT: &str = "root";
 const SECRET_LENGTH: usize = 30;
+/// The setting that nodes meet at which want to make the root account.
+const FOUNDING: &str = "founding";
 
 /// The key that an operator wants the root account to have.
 #[derive(Debug, Clone)]
@@ -94,7 +96,9 @@ impl Opened {
         let founded = self
             .store
             .write(move |tx: &mut Tx<'_>| {
-                // Another node may have been first on a shared database.
+                // Another node may have been first on a shared database. Of two that found at once
+                // one waits here, and looks when the other one is done.
+                tx.set_setting(FOUNDING, "done")?;
                 if !tx.accounts()?.is_empty() {
                     return Ok::<_, StoreError>(false);
                 }
@@ -124,6 +128,8 @@ impl Opened {
                 let Some(root) = tx.accounts()?.into_iter().next() else {
                     return Ok(false);
                 };
+                // Nodes that start at once may want the same key.
+                tx.lock_account(&root.id)?;
                 match tx.access_key(&wanted.id)? {
                     Some(known) if known.account != root.id => return Ok(false),
                     Some(known) if known.secret == wanted.secret => {}

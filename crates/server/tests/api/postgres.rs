@@ -17,14 +17,37 @@ const TOKEN: [(&str, &str); 3] = [
 /// A second control plane on the database of the first; it needs the same key file.
 fn beside(first: &Ourkv, env: &[(&str, &str)]) -> Ourkv {
     let mut second = Ourkv::prepare(&[], env);
-    std::fs::DirBuilder::new().mode(0o700).create(&second.dir).unwrap();
     let key = std::fs::read(first.dir.join("secret.key")).unwrap();
-    let mut open = std::fs::OpenOptions::new();
-    let file = open.write(true).create_new(true).mode(0o600);
-    let mut file = file.open(second.dir.join("secret.key")).unwrap();
-    std::io::Write::write_all(&mut file, &key).unwrap();
+    furnish(&second, &key);
     second.serve();
     second
+}
+
+/// Makes the data directory of a server that is not started yet, with that key in it.
+fn furnish(server: &Ourkv, key: &[u8]) {
+    std::fs::DirBuilder::new().mode(0o700).create(&server.dir).unwrap();
+    let mut open = std::fs::OpenOptions::new();
+    let file = open.write(true).create_new(true).mode(0o600);
+    let mut file = file.open(server.dir.join("secret.key")).unwrap();
+    std::io::Write::write_all(&mut file, key).unwrap();
+}
+
+#[test]
+fn control_planes_that_start_at_once_make_one_root_account() {
+    let url = TemporaryPostgres::shared().url();
+    let environment = [("OURKV_DATABASE", url.as_str())];
+    let mut planes: Vec<_> = (0..4).map(|_| Ourkv::prepare(&[], &environment)).collect();
+    for plane in &planes {
+        furnish(plane, &[7; 32]);
+    }
+    std::thread::scope(|scope| {
+        for plane in &mut planes {
+            scope.spawn(|| plane.serve());
+        }
+    });
+    let accounts = planes[0].cli(&["account", "ls", "--output", "json"]);
+    let accounts: Vec<serde_json::Value> = serde_json::from_str(&accounts).unwrap();
+    assert_eq!(accounts.len(), 1, "{accounts:?}");
 }
 
 #[test]
