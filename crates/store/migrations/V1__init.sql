@@ -35,7 +35,7 @@ CREATE TABLE tokens (
     region TEXT NOT NULL,
     action TEXT NOT NULL,
     token TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
+    fingerprint BYTEA NOT NULL,
     answer TEXT,
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (account, region, action, token)

@@ -1,7 +1,11 @@
 //! Client tokens and the answers that they stand for.
+//!
+//! A fingerprint covers the whole request, its password too: it is kept sealed, or it would let
+//! whoever has the database try passwords out.
 
 use jiff::Timestamp;
 use ourkv_domain::idempotency::{Fingerprint, RETENTION, Remembered, Scope};
+use ourkv_domain::secret::Secret;
 
 use crate::column::{columns, values};
 use crate::error::StoreError;
@@ -20,12 +24,13 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<Option<Remembered>, StoreError> {
         let expires = now.saturating_add(RETENTION).unwrap_or(Timestamp::MAX);
+        let sealed = self.sealer().seal(&Secret::from(fingerprint.as_str()), &context(scope));
         let row = columns! {
             account: scope.account,
             region: scope.region,
             action: scope.action,
             token: scope.token.as_str(),
-            fingerprint: fingerprint.as_str(),
+            fingerprint: sealed,
             expires_at: expires,
         };
         let values: Vec<_> = row.into_iter().map(|(_, value)| value).chain(values![now]).collect();
@@ -68,10 +73,18 @@ impl Tx<'_> {
             self.select_one("tokens", sql, &values![account, region, action, token.as_str()])?;
         // It was there a moment ago; a job that forgets tokens may have come in between.
         let mut row = row.ok_or_else(|| self.collided())?;
+        let sealed: Vec<u8> = row.take("fingerprint")?;
+        let fingerprint = self.unseal(&sealed, &context(scope))?;
         Ok(Remembered {
-            fingerprint: Fingerprint::stored(row.take("fingerprint")?),
+            fingerprint: Fingerprint::stored(fingerprint.expose().to_owned()),
             answer: row.take("answer")?,
             expires: row.take("expires_at")?,
         })
     }
+}
+
+/// What binds a sealed fingerprint to its row.
+fn context(scope: &Scope) -> String {
+    let Scope { account, region, action, token } = scope;
+    format!("tokens.fingerprint/{account}/{region}/{action}/{}", token.as_str())
 }

@@ -11,6 +11,8 @@ use ourkv_wire::Fault;
 pub enum Failure {
     /// The caller is told this.
     Fault(Fault),
+    /// The caller is told `ServiceUnavailable` and may try again; the log has the chain.
+    Unavailable(Box<dyn std::error::Error + Send + Sync>),
     /// The caller is told `InternalError`; the log has the chain.
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -29,8 +31,19 @@ impl From<Fault> for Failure {
 }
 
 impl From<StoreError> for Failure {
+    /// A database that is away or too busy will be back: clients retry on a 503. Anything else
+    /// would only fail again.
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        match error {
+            StoreError::Unavailable { .. } | StoreError::Conflict => {
+                Self::Unavailable(Box::new(error))
+            }
+            StoreError::Constraint { .. }
+            | StoreError::Statement { .. }
+            | StoreError::Inconsistent { .. }
+            | StoreError::Unreadable { .. }
+            | StoreError::Panicked => Self::Internal(Box::new(error)),
+        }
     }
 }
 
@@ -69,3 +82,17 @@ macro_rules! refusals {
 }
 
 pub(crate) use refusals;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_will_pass_is_worth_another_try() {
+        let away = StoreError::Unavailable { detail: "connection refused".into() };
+        for passing in [away, StoreError::Conflict] {
+            assert!(matches!(Failure::from(passing), Failure::Unavailable(_)));
+        }
+        assert!(matches!(Failure::from(StoreError::Panicked), Failure::Internal(_)));
+    }
+}

@@ -167,8 +167,12 @@ impl CallLog {
     fn failed(&mut self, failure: Failure) -> Fault {
         let fault = match failure {
             Failure::Fault(fault) => fault,
+            Failure::Unavailable(error) => {
+                self.outcome = Outcome::Failed(error);
+                common::service_unavailable()
+            }
             Failure::Internal(error) => {
-                self.outcome = Outcome::Internal(error);
+                self.outcome = Outcome::Failed(error);
                 common::internal_error()
             }
         };

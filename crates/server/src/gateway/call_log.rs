@@ -13,7 +13,7 @@ pub(super) enum Outcome {
     /// Answered, with success or a documented refusal.
     Answered,
     /// Our own failure, with its chain.
-    Internal(Box<dyn std::error::Error + Send + Sync>),
+    Failed(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Everything that is kept of one call, gathered while it runs.
@@ -82,7 +82,7 @@ impl CallLog {
                 status = line.status,
                 source = %line.source, duration_ms, "call answered"
             ),
-            Outcome::Internal(error) => tracing::error!(
+            Outcome::Failed(error) => tracing::error!(
                 request.id = %line.request_id, action.name = action, instance.id = instance, code,
                 status = line.status,
                 source = %line.source, duration_ms, error = %chain(&**error), "call failed"

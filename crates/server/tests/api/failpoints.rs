@@ -60,12 +60,16 @@ fn points() -> Vec<String> {
 fn survives(point: &str, how: Break, shape: &[(&str, &str)]) {
     let set = format!("{point}={}", how.action());
     let mut server = Ourkv::start_with(&[], &[("FAILPOINTS", &set)]);
-    if let Some(id) = create(&mut server, shape) {
-        delete(&mut server, &id);
+    let acknowledged = create(&mut server, shape);
+    if let Some((id, true)) = &acknowledged {
+        delete(&mut server, id);
     }
     server.restart(&[]);
     let answer = server.client().call("CreateInstance", &request(shape)).expect_ok();
     let id = answer["InstanceId"].as_str().unwrap();
+    if let Some((acknowledged, _)) = acknowledged {
+        assert_eq!(id, acknowledged, "{point} {how:?}: the token stands for what was acknowledged");
+    }
     if is_listed(&server, id) {
         server.wait_for(id, "Normal");
         server.client().call("DeleteInstance", &[("InstanceId", id)]).expect_ok();
@@ -79,17 +83,17 @@ fn request<'a>(shape: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&[("RegionId", "cn-hongkong"), ("Token", "the-one"), ("Password", PASSWORD)], shape].concat()
 }
 
-/// Calls until the instance is `Normal`; `None` once the process died or the step hangs.
-fn create(server: &mut Ourkv, shape: &[(&str, &str)]) -> Option<String> {
+/// Calls until the instance is `Normal`, the process died or the step hangs; returns the id that
+/// was acknowledged, if any was, and whether it became `Normal`.
+fn create(server: &mut Ourkv, shape: &[(&str, &str)]) -> Option<(String, bool)> {
     let mut id = None;
-    reach(server, |server| {
+    let normal = reach(server, |server| {
         let reply = server.client().try_call("CreateInstance", &request(shape)).ok()?;
         let created = reply.json()["InstanceId"].as_str()?.to_owned();
-        let normal = status(server, &created)? == "Normal";
-        id = Some(created);
-        Some(normal)
-    })
-    .then_some(id?)
+        let created = id.insert(created);
+        Some(status(server, created)? == "Normal")
+    });
+    Some((id?, normal))
 }
 
 /// Deletes, and waits until nothing is left, the process died or the step hangs.

@@ -17,7 +17,7 @@ on_both!(
     a_nonce_is_forgotten_after_its_time,
 );
 
-fn scope() -> Scope {
+pub(crate) fn scope() -> Scope {
     Scope {
         account: account_id(),
         region: region(),
@@ -26,7 +26,7 @@ fn scope() -> Scope {
     }
 }
 
-fn print(value: &'static str) -> Fingerprint {
+pub(crate) fn print(value: &'static str) -> Fingerprint {
     Fingerprint::of([("Capacity", value)].into_iter())
 }
 

@@ -1,8 +1,8 @@
 use ourkv_store::{OpenError, Store, StoreError};
 
 use crate::database::{Database, sealer};
-use crate::on_both;
-use crate::sample::{access_key, id, instance, lay_ground, secrets};
+use crate::sample::{access_key, at, id, instance, lay_ground, secrets};
+use crate::{idempotency, on_both};
 
 on_both!(refuses_another_key, no_secret_reaches_a_statement_of_another_place);
 
@@ -47,16 +47,45 @@ fn swap(database: &Database) {
 fn the_files_hold_no_secret() {
     let database = Database::sqlite();
     store_secrets(&database);
-    let directory = database.path().unwrap().parent().unwrap().to_owned();
-    let mut bytes = Vec::new();
-    for file in std::fs::read_dir(directory).unwrap() {
-        bytes.extend(std::fs::read(file.unwrap().path()).unwrap());
-    }
-    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let holds = files(&database);
     assert!(holds("r-a.redis.rds.aliyuncs.com"), "the row itself is in the files");
     let secrets = secrets();
     assert!(!holds(secrets.password.as_ref().unwrap().expose()));
     assert!(!holds(secrets.admin.expose()));
     assert!(!holds(secrets.replication.expose()));
     assert!(!holds(access_key().secret.expose()));
+}
+
+#[test]
+fn the_files_do_not_let_a_password_be_guessed_by_its_fingerprint() {
+    let database = Database::sqlite();
+    store_secrets(&database);
+    let print = idempotency::print("Passw0rd");
+    let scope = idempotency::scope();
+    let claimed = {
+        let (scope, print) = (scope.clone(), print.clone());
+        move |tx: &mut ourkv_store::Tx<'_>| {
+            tx.claim_token(&scope, &print, at(0))?;
+            tx.answer_token(&scope, "the answer")
+        }
+    };
+    database.write(claimed);
+    let holds = files(&database);
+    assert!(holds("the answer"), "the row itself is in the files");
+    assert!(!holds(print.as_str()));
+    let again = {
+        let print = print.clone();
+        database.write(move |tx| tx.claim_token(&scope, &print, at(0)))
+    };
+    assert_eq!(again.unwrap().fingerprint, print);
+}
+
+/// Tells whether the database's files hold a text.
+fn files(database: &Database) -> impl Fn(&str) -> bool + use<> {
+    let directory = database.path().unwrap().parent().unwrap().to_owned();
+    let mut bytes = Vec::new();
+    for file in std::fs::read_dir(directory).unwrap() {
+        bytes.extend(std::fs::read(file.unwrap().path()).unwrap());
+    }
+    move |text| bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
