@@ -98,6 +98,8 @@ pub enum Answer {
     Ok,
     /// A login is needed, or was refused.
     NotLoggedIn,
+    /// All its connections are in use; it hangs up.
+    Full,
     /// Any other status.
     Other(u16),
 }
@@ -146,10 +148,14 @@ impl Client {
         request[8..12].copy_from_slice(&body_length.to_be_bytes());
         request.extend_from_slice(key);
         request.extend_from_slice(value);
-        self.0.write_all(&request).await?;
+        // One that is full may have hung up already; what it said before can still be read.
+        let _ = self.0.write_all(&request).await;
 
         let mut header = [0u8; 24];
         self.0.read_exact(&mut header).await?;
+        if header.starts_with(b"ERROR Too many open") {
+            return Ok(Answer::Full);
+        }
         if header[0] != 0x81 {
             return Err(std::io::ErrorKind::InvalidData.into());
         }

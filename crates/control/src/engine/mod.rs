@@ -6,6 +6,7 @@
 
 pub mod acl;
 mod binary;
+pub mod full;
 mod launch;
 pub mod memcached;
 mod patched;

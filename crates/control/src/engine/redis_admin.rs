@@ -82,11 +82,10 @@ pub struct Admin {
 impl Admin {
     /// Takes a connection whose other end is proven; logs in with the first call.
     pub async fn over(
-        stream: UnixStream,
+        stream: tokio::net::UnixStream,
         secrets: &Secrets,
         binary: &Binary,
     ) -> Result<Self, AdminError> {
-        let stream = tokio::net::UnixStream::from_std(stream)?;
         // The caller bounds the time, and a busy engine is not a dead one.
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);
         let nothing_to_send = RedisConnectionInfo::default().set_skip_set_lib_name();

@@ -6,13 +6,15 @@ use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisError};
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Binary;
+use super::{Binary, full};
 
 /// What a login attempt showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// Every documented form of login got its PONG; or, without a password, nobody gets in.
     AsPromised,
+    /// Its connections are all in use, so it takes no further one.
+    Full,
     /// Something else; the engine's own words, without secrets.
     Otherwise(String),
 }
@@ -22,11 +24,16 @@ pub enum Entry {
 /// `AUTH instance-id password` and `AUTH instance-id:password`. Without a password an engine that
 /// answers a PING to a stranger is not as promised.
 pub async fn enter(
-    stream: TcpStream,
+    mut stream: TcpStream,
     user: &str,
     secrets: &Secrets,
     binary: &Binary,
 ) -> Result<Entry, RedisError> {
+    match full::is_full(&mut stream).await {
+        Ok(true) => return Ok(Entry::Full),
+        Ok(false) => {}
+        Err(error) => return Err(error.into()),
+    }
     // The caller bounds the time.
     let patient = AsyncConnectionConfig::new().set_response_timeout(None);
     let nothing_to_send = RedisConnectionInfo::default().set_skip_set_lib_name();

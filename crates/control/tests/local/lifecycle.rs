@@ -70,6 +70,26 @@ async fn has_the_limits(unit: &Unit, binary: &Binary) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_whose_connections_are_all_in_use_is_no_failing_one() {
+    let mut ground = Ground::new(40);
+    let local = ground.local(super::ground::installed().await);
+    for kind in [InstanceType::Redis, InstanceType::Memcache] {
+        let unit = ground.unit(kind, NodeType::StandAlone, EngineVersion::V4_0);
+        bring_up(&local, &unit).await;
+        // As many as are taken, and some that find the door closed.
+        let mut held = Vec::new();
+        for _ in 0..unit.connections + 10 {
+            held.push(tokio::net::TcpStream::connect(unit.address).await.unwrap());
+        }
+        let seen = local.observe(&unit).await.unwrap();
+        assert_eq!(seen.running.get(&Member::First), Some(&Health::Answering), "{kind}");
+        local.login(&unit).await.unwrap();
+        drop(held);
+        take_down(&local, &unit).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_version_lets_its_tenant_in_by_every_documented_form() {
     let mut ground = Ground::new(3);
     for (binary, version) in each_redis().await {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
+use tokio::net::UnixStream;
 
 use super::member::Running;
 use super::{Inner, Kind, Member, Trouble, Unit, blocking, host_address};
@@ -90,7 +91,8 @@ impl Inner {
             }
         };
         match tokio::time::timeout(PROMPT, entry).await {
-            Ok(Ok(Entry::AsPromised)) => Ok(()),
+            // All connections that were bought are in use: it serves those.
+            Ok(Ok(Entry::AsPromised | Entry::Full)) => Ok(()),
             Ok(Ok(Entry::Otherwise(answer))) => Err(Trouble::Unexpected { doing: LOGIN, answer }),
             Ok(Err(trouble)) => Err(trouble),
             Err(_) => Err(silent(LOGIN, PROMPT)),
@@ -151,7 +153,8 @@ impl Inner {
         if running.process.is_over() {
             return Err(self.ended(unit, member));
         }
-        let admin = Admin::over(stream?, &unit.secrets, &running.binary).await;
+        let stream = UnixStream::from_std(stream?).map_err(super::machine(CONNECTING))?;
+        let admin = Admin::over(stream, &unit.secrets, &running.binary).await;
         admin.map_err(|error| unexpected(CONNECTING, &error))
     }
 
@@ -227,6 +230,9 @@ async fn enter_memcached(mut client: Client, unit: &Unit) -> std::io::Result<Ent
         },
         None => client.no_op().await?,
     };
+    if answer == Answer::Full {
+        return Ok(Entry::Full);
+    }
     let promised = if unit.secrets.password.is_some() { Answer::Ok } else { Answer::NotLoggedIn };
     Ok(if answer == promised { Entry::AsPromised } else { Entry::Otherwise(format!("{answer:?}")) })
 }

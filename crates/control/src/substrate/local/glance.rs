@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use tokio::net::UnixStream;
+
 use super::member::Running;
 use super::{Health, Inner, Kind, Member, Trouble, Unit, log};
+use crate::engine::full;
 use crate::engine::memcached::{Answer, Client};
 use crate::engine::redis_admin::{Admin, Pong, dial};
 
@@ -42,6 +45,10 @@ impl Inner {
         running: &Running,
     ) -> Option<Health> {
         let stream = dial(&self.layout.member(unit, member), running.process.pid()).ok()?;
+        let mut stream = UnixStream::from_std(stream).ok()?;
+        if full::is_full(&mut stream).await.ok()? {
+            return Some(Health::Answering);
+        }
         let mut admin = Admin::over(stream, &unit.secrets, &running.binary).await.ok()?;
         match admin.ping().await.ok()? {
             Pong::Loading => None,
@@ -56,5 +63,5 @@ impl Inner {
 async fn glance_at_memcached(unit: &Unit, running: &Running) -> Option<Health> {
     let stream = running.connect(unit.address).await.ok()??;
     let version = Client::over(stream).version().await.ok()?;
-    (version == Answer::Ok).then_some(Health::Answering)
+    matches!(version, Answer::Ok | Answer::Full).then_some(Health::Answering)
 }

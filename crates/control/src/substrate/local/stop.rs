@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::net::UnixStream;
 
 use super::member::Running;
 use super::{
@@ -83,7 +84,8 @@ impl Inner {
 
     async fn ask_to_shut_down(&self, unit: &Unit, member: Member, running: &Running) {
         let directory = self.layout.member(unit, member);
-        let Ok(stream) = redis_admin::dial(&directory, running.process.pid()) else {
+        let dialled = redis_admin::dial(&directory, running.process.pid());
+        let Some(stream) = dialled.ok().and_then(|stream| UnixStream::from_std(stream).ok()) else {
             return;
         };
         let admin = redis_admin::Admin::over(stream, &unit.secrets, &running.binary).await;
