@@ -1,7 +1,7 @@
 //! A running control plane, put together from its parts: the one place that knows them all.
 //!
-//! What an answer needs (the store, the listener) is there before [`Running::start`] returns; what
-//! it does not need (the engines) follows at once and stops the whole again if it fails.
+//! It answers once the store is open and the instances that are there already were looked at, or
+//! after [`FIRST_LOOK`]; a part that fails later stops the whole.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,7 +17,9 @@ use ourkv_control::substrate::local::{self, Local};
 use ourkv_control::substrate::{Substrate, Trouble};
 use ourkv_domain::catalogue::Catalogue;
 use ourkv_domain::network::HostAddresses;
+use ourkv_store::StoreError;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +30,9 @@ use crate::opening::Opened;
 
 /// How often histograms are folded up, so that they stay small between two scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How long the first answer waits for the first look at the instances.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// A control plane that answers.
 pub struct Running {
@@ -73,6 +78,9 @@ pub enum StartError {
     /// Engines can't be run here.
     #[error("engines can't be run: {0}")]
     Substrate(#[from] Trouble),
+    /// The store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A defect: a part of the program panicked.
     #[error("a part of the program panicked")]
     Panicked,
@@ -111,10 +119,12 @@ impl Running {
         let late = Arc::new(OnceLock::new());
         let platform = platform(config, &opened, &late);
         let nudge = Arc::clone(&platform.nudge);
+        let (looked, first_look) = oneshot::channel();
+        let hands = start_hands(opened.clone(), place, late, nudge, stop.clone(), looked);
+        let hands = tokio::spawn(hands);
+        wait_for_first_look(&opened, first_look).await?;
         let gateway = Gateway::new(platform, gateway_settings(config), metrics.clone());
         let gateway = tokio::spawn(gateway.serve(listener, stop.clone()));
-        let hands = start_hands(opened.clone(), place, late, nudge, stop.clone());
-        let hands = tokio::spawn(hands);
         let upkeep = tokio::spawn(keep_up(metrics));
         Ok(Self { address, dns_address, opened, stop, gateway, upkeep, hands, dns })
     }
@@ -207,6 +217,20 @@ fn gateway_settings(config: &Config) -> gateway::Settings {
     }
 }
 
+/// Nothing is said of instances before they were looked at: an engine may have ended while nobody
+/// watched. One that is slow to come back is told as it was.
+async fn wait_for_first_look(
+    opened: &Opened,
+    first_look: oneshot::Receiver<()>,
+) -> Result<(), StartError> {
+    let node = opened.node.clone();
+    let here = opened.store.read(move |tx| tx.instance_ids_of_node(&node)).await?;
+    if !here.is_empty() && tokio::time::timeout(FIRST_LOOK, first_look).await.is_err() {
+        tracing::warn!("answering before every instance was looked at");
+    }
+    Ok(())
+}
+
 /// Finds the engines and starts the reconciler and the jobs. If that fails, nothing here can
 /// become what it should be: the whole stops.
 async fn start_hands(
@@ -215,6 +239,7 @@ async fn start_hands(
     late: Arc<OnceLock<reconciler::Handle>>,
     nudge: Nudge,
     stop: CancellationToken,
+    looked: oneshot::Sender<()>,
 ) -> Result<Hands, StartError> {
     let substrate = match substrate(&opened, place).await {
         Ok(substrate) => substrate,
@@ -232,6 +257,12 @@ async fn start_hands(
         settings: reconciler::Settings::default(),
     };
     let reconciler = reconciler.spawn();
+    let looking = reconciler.clone();
+    tokio::spawn(async move {
+        looking.looked().await;
+        // Whoever waited may have lost patience.
+        let _ = looked.send(());
+    });
     // What was nudged before was lost.
     late.get_or_init(|| reconciler.clone()).nudge();
     let jobs = Jobs {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ourkv_domain::ids::InstanceId;
 use ourkv_store::StoreError;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -40,6 +40,9 @@ struct Driver {
     look_again: bool,
     /// All instances are about to be gone over at once.
     adopting: bool,
+    /// Instances that were not gone over since the start; `None` before they are known.
+    unseen: Option<HashSet<InstanceId>>,
+    looked: watch::Sender<bool>,
     waiters: Vec<Waiter>,
 }
 
@@ -48,12 +51,13 @@ pub(super) async fn drive(
     world: Arc<World>,
     nudge: Arc<Notify>,
     mut waiters: mpsc::UnboundedReceiver<Waiter>,
+    looked: watch::Sender<bool>,
 ) {
     let mut deaths = world.substrate.deaths();
     let sweep = world.settings.sweep;
     let mut sweeps = tokio::time::interval_at(Instant::now() + sweep, sweep);
     let stop = world.stop.clone();
-    let mut driver = Driver::new(world);
+    let mut driver = Driver::new(world, looked);
     driver.list(Duration::ZERO);
     driver.look();
     loop {
@@ -82,7 +86,7 @@ pub(super) async fn drive(
 }
 
 impl Driver {
-    fn new(world: Arc<World>) -> Self {
+    fn new(world: Arc<World>, looked: watch::Sender<bool>) -> Self {
         Self {
             world,
             lanes: HashMap::new(),
@@ -91,6 +95,8 @@ impl Driver {
             looking: false,
             look_again: false,
             adopting: false,
+            unseen: None,
+            looked,
             waiters: Vec::new(),
         }
     }
@@ -192,7 +198,18 @@ impl Driver {
                 self.lanes.remove(&report.id);
             }
         }
+        self.seen(&report.id);
         self.settle();
+    }
+
+    /// An instance was gone over; the last one ends the first look.
+    fn seen(&mut self, id: &InstanceId) {
+        if let Some(unseen) = &mut self.unseen
+            && unseen.remove(id)
+            && unseen.is_empty()
+        {
+            self.looked.send_replace(true);
+        }
     }
 
     /// Looks whether those who wait for calm can be told, where it seems so.
@@ -238,6 +255,10 @@ impl Driver {
                 return;
             }
         };
+        if self.unseen.is_none() {
+            self.looked.send_replace(ids.is_empty());
+            self.unseen = Some(ids.iter().cloned().collect());
+        }
         let now = Instant::now();
         let share = within / u32::try_from(ids.len().max(1)).unwrap_or(u32::MAX);
         for (turn, id) in (0_u32..).zip(ids) {

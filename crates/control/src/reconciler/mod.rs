@@ -29,7 +29,7 @@ use std::time::Duration;
 use ourkv_domain::clock::Clock;
 use ourkv_domain::ids::NodeId;
 use ourkv_store::Store;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -86,6 +86,7 @@ impl Default for Settings {
 #[derive(Clone)]
 pub struct Handle {
     nudge: Arc<Notify>,
+    looked: watch::Receiver<bool>,
     settle: mpsc::UnboundedSender<oneshot::Sender<()>>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -96,6 +97,7 @@ impl Reconciler {
     pub fn spawn(self) -> Handle {
         let nudge = Arc::new(Notify::new());
         let (settle, waiters) = mpsc::unbounded_channel();
+        let (looking, looked) = watch::channel(false);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let world = Arc::new(World {
             starts: Semaphore::new(self.settings.starts.max(1)),
@@ -107,9 +109,9 @@ impl Reconciler {
             settings: self.settings,
             stop: stop.clone(),
         });
-        tasks.spawn(driver::drive(world, Arc::clone(&nudge), waiters));
+        tasks.spawn(driver::drive(world, Arc::clone(&nudge), waiters, looking));
         tasks.close();
-        Handle { nudge, settle, stop, tasks }
+        Handle { nudge, looked, settle, stop, tasks }
     }
 }
 
@@ -117,6 +119,12 @@ impl Handle {
     /// Says that what should be has changed. Costs nothing; many at once count as one.
     pub fn nudge(&self) {
         self.nudge.notify_one();
+    }
+
+    /// Waits until every instance of this node was gone over once since the start.
+    pub async fn looked(&self) {
+        // A reconciler that ended will look at nothing any more.
+        let _ = self.looked.clone().wait_for(|looked| *looked).await;
     }
 
     /// Waits until every instance is what it should be and nothing is under way. Waits for ever

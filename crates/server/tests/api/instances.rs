@@ -213,6 +213,27 @@ fn an_engine_that_hangs_is_not_normal_until_it_answers_again() {
     assert_eq!(engines(&server.dir).into_values().collect::<Vec<_>>(), [pid]);
 }
 
+#[test]
+fn an_engine_that_ended_unwatched_is_not_shown_as_normal() {
+    let mut server = Ourkv::start();
+    let created: Vec<_> = (0..3).map(|_| server.normal(&[STANDALONE])).collect();
+    for _ in 0..5 {
+        server.kill();
+        engines(&server.dir).into_values().for_each(kill);
+        server.serve();
+        let listed = server.client().call("DescribeInstances", &[]).expect_ok();
+        for instance in listed["Instances"]["KVStoreInstance"].as_array().unwrap() {
+            if instance["InstanceStatus"] == "Normal" {
+                let address = format!("{}:6379", instance["PrivateIp"].as_str().unwrap());
+                std::net::TcpStream::connect(address).unwrap();
+            }
+        }
+        for created in &created {
+            server.wait_for(id(created), "Normal");
+        }
+    }
+}
+
 fn kill(pid: u32) {
     signal(pid, Signal::KILL);
 }
