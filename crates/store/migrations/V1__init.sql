@@ -134,6 +134,13 @@ CREATE INDEX instances_vpc ON instances (vpc);
 CREATE INDEX instances_vswitch ON instances (vswitch);
 CREATE UNIQUE INDEX instances_domain ON instances (domain);
 
+CREATE TABLE living_postpaid (
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    many BIGINT NOT NULL,
+    PRIMARY KEY (account, region)
+);
+
 CREATE TABLE instance_secrets (
     instance TEXT NOT NULL PRIMARY KEY REFERENCES instances (id) ON DELETE CASCADE,
     password BYTEA,

@@ -5,7 +5,8 @@
 
 use ourkv_domain::ids::{InstanceId, NodeId, VSwitchId, VpcId};
 use ourkv_domain::instance::{
-    Charge, ChargeType, Endpoint, Instance, Network, NetworkType, Observed, Phase, Secrets, Spec,
+    Charge, ChargeType, Endpoint, Instance, Intent, Network, NetworkType, Observed, Phase, Secrets,
+    Spec,
 };
 use ourkv_domain::secret::Secret;
 
@@ -29,7 +30,8 @@ impl Tx<'_> {
             admin: self.seal_for(id, "admin", admin),
             replication: self.seal_for(id, "replication", replication),
         };
-        self.insert("instance_secrets", &row, "").map(|_| ())
+        self.insert("instance_secrets", &row, "")?;
+        self.count_in(instance)
     }
 
     /// The instance of that id, also one that is being deleted.
@@ -46,7 +48,15 @@ impl Tx<'_> {
 
     /// Removes an instance and its secrets; false if there is none of that id.
     pub fn delete_instance(&mut self, id: &InstanceId) -> Result<bool, StoreError> {
-        Ok(self.execute("DELETE FROM instances WHERE id = $1", &values![id])? == 1)
+        let sql = "DELETE FROM instances WHERE id = $1 RETURNING account, region, charge, intent";
+        let Some(mut row) = self.select_one("instances", sql, &values![id])? else {
+            return Ok(false);
+        };
+        // One that was to be deleted was counted out when that was decided.
+        if row.take::<Intent>("intent")? != Intent::Delete {
+            self.count_out(row)?;
+        }
+        Ok(true)
     }
 
     /// Every instance that a machine has to do with, also those being deleted.

@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
-use ourkv_domain::ids::{AccountId, InstanceId, NodeId, RegionId};
+use ourkv_domain::ids::{InstanceId, NodeId};
 use ourkv_domain::instance::{Charge, ChargeType, Instance, Intent, Observed, Phase, Status};
 
 use crate::column::values;
@@ -22,7 +22,8 @@ impl Tx<'_> {
         let sql = "UPDATE instances SET intent = $1, generation = generation + 1, \
                    status = CASE phase WHEN 'Creating' THEN $2 WHEN 'Normal' THEN $3 \
                                        WHEN 'Unavailable' THEN $4 WHEN 'Inactive' THEN $5 END \
-                   WHERE id = $6 AND intent <> $1 AND intent <> 'Delete'";
+                   WHERE id = $6 AND intent <> $1 AND intent <> 'Delete' \
+                   RETURNING account, region, charge";
         let values = values![
             intent,
             status(Phase::Creating { trouble: None }),
@@ -31,18 +32,25 @@ impl Tx<'_> {
             status(Phase::Inactive),
             id,
         ];
-        Ok(self.execute(sql, &values)? == 1)
+        let Some(row) = self.select_one("instances", sql, &values)? else { return Ok(false) };
+        if intent == Intent::Delete {
+            self.count_out(row)?;
+        }
+        Ok(true)
     }
 
     /// Changes how an instance is paid for; false if there is no such instance.
     pub fn set_charge(&mut self, id: &InstanceId, charge: &Charge) -> Result<bool, StoreError> {
+        let Some(before) = self.lock_instance(id)? else { return Ok(false) };
         let (end, auto_renew) = match charge {
             Charge::PostPaid => (None, None),
             Charge::PrePaid { end, auto_renew } => (Some(end), auto_renew.as_ref()),
         };
         let sql = "UPDATE instances SET charge = $1, charge_end = $2, auto_renew = $3 \
                    WHERE id = $4";
-        Ok(self.execute(sql, &values![charge.kind(), end, auto_renew, id])? == 1)
+        self.execute(sql, &values![charge.kind(), end, auto_renew, id])?;
+        self.recount(&before, charge)?;
+        Ok(true)
     }
 
     /// Writes down what an instance was seen to be; false if there is no such instance or a later
@@ -117,24 +125,6 @@ impl Tx<'_> {
         let sql = "SELECT serving_ip FROM instances WHERE domain = $1 AND status IS NOT NULL";
         let row = self.select_one("instances", sql, &values![domain.to_lowercase()])?;
         row.map(|mut row| row.take("serving_ip")).transpose()
-    }
-
-    /// How many hourly-paid instances an account has, in all or in one region.
-    pub fn count_postpaid(
-        &mut self,
-        account: &AccountId,
-        region: Option<&RegionId>,
-    ) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) AS many FROM instances \
-                   WHERE account = $1 AND charge = $2 AND status IS NOT NULL";
-        let postpaid = ChargeType::PostPaid;
-        match region {
-            None => self.count("instances", sql, &values![account, postpaid], "many"),
-            Some(region) => {
-                let sql = format!("{sql} AND region = $3");
-                self.count("instances", &sql, &values![account, postpaid, region], "many")
-            }
-        }
     }
 
     /// The prepaid instances whose paid time ends before `time`, those that end first first.

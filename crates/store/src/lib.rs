@@ -47,6 +47,7 @@ mod instance_state;
 mod job;
 mod later;
 mod ledger;
+mod living;
 mod location;
 mod metering;
 mod network;

@@ -110,6 +110,25 @@ impl Store {
         reading.await.unwrap_or_else(|_| Err(E::from(lost())))
     }
 
+    /// Reads a thing or two by their keys. That takes an embedded database microseconds, less than
+    /// handing the work to another thread: it is done on the caller's.
+    pub async fn look_up<T, E>(
+        &self,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match &self.0.driver {
+            Driver::Sqlite { readers, .. } => {
+                let _permit = readers.permit().await?;
+                self.read_blocking(work)
+            }
+            Driver::Postgres { .. } => self.read(work).await,
+        }
+    }
+
     /// [`Self::write`] for a program without a runtime.
     pub fn write_blocking<T, E>(
         &self,

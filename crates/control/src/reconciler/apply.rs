@@ -20,7 +20,7 @@ pub(super) async fn apply(world: &World, unit: &Unit, stage: &Stage) -> Result<V
     let substrate = &world.substrate;
     match stage {
         Stage::Prepare => one(world, unit, Step::Prepare, substrate.prepare(unit)).await,
-        Stage::Start(members) => each(members, |member| start(world, unit, member)).await,
+        Stage::Start(member) => each(&[*member], |member| start(world, unit, member)).await,
         Stage::Link => one(world, unit, Step::Link, substrate.link(unit)).await,
         Stage::Login => one(world, unit, Step::Login, substrate.login(unit)).await,
         Stage::Stop(members, how) => each(members, |member| stop(world, unit, member, *how)).await,

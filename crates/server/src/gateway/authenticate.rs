@@ -49,7 +49,7 @@ impl Gateway {
 
     async fn key(&self, id: &str) -> Result<AccessKey, Failure> {
         let id = AccessKeyId::parse(id).map_err(|_| common::key_not_found())?;
-        let found = self.0.platform.store.read(move |tx| Ok::<_, Failure>(tx.access_key(&id)?));
+        let found = self.0.platform.store.look_up(move |tx| Ok::<_, Failure>(tx.access_key(&id)?));
         found.await?.ok_or_else(|| common::key_not_found().into())
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, OpenFlags};
 
@@ -51,6 +52,8 @@ pub(crate) fn open_reader(path: &Path) -> Result<SqliteConnection, StoreError> {
         let connection = rusqlite::Connection::open_with_flags(path, flags())?;
         configure(&connection)?;
         connection.pragma_update(None, "query_only", true)?;
+        // The system's own cache is behind it; KiB, which SQLite takes as a negative number.
+        connection.pragma_update(None, "cache_size", -512)?;
         Ok(SqliteConnection(connection))
     };
     open().map_err(|error: rusqlite::Error| store_error(&error))
@@ -212,6 +215,8 @@ fn configure(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // Plans do not depend on the values of one call: a statement is prepared once, for all.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 

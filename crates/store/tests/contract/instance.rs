@@ -214,6 +214,10 @@ fn counts_what_is_paid_by_the_hour(database: &Database) {
     assert_eq!(database.read(|tx| tx.count_postpaid(&account_id(), None)), 2);
     assert_eq!(database.read(|tx| tx.count_postpaid(&account_id(), Some(&region()))), 1);
     assert_eq!(database.read(|tx| tx.count_postpaid(&"2".parse().unwrap(), None)), 0);
+    for gone in ["r-a", "r-b"] {
+        assert!(database.write(move |tx| tx.delete_instance(&id(gone))));
+    }
+    assert_eq!(database.read(|tx| tx.count_postpaid(&account_id(), None)), 1);
 }
 
 fn knows_whose_paid_time_ends(database: &Database) {
@@ -240,10 +244,11 @@ fn knows_whose_paid_time_ends(database: &Database) {
 fn changes_the_charge(database: &Database) {
     insert(database, vec![instance("r-a")]);
     let months = Period::parse("12").unwrap().months();
-    let charges = [Charge::PrePaid { end: at(9), auto_renew: Some(months) }, Charge::PostPaid];
-    for charge in charges {
+    let prepaid = Charge::PrePaid { end: at(9), auto_renew: Some(months) };
+    for (charge, hourly) in [(prepaid, 0), (Charge::PostPaid, 1)] {
         let given = charge.clone();
         assert!(database.write(move |tx| tx.set_charge(&id("r-a"), &given)));
         assert_eq!(load(database, "r-a"), Instance { charge, ..instance("r-a") });
+        assert_eq!(database.read(|tx| tx.count_postpaid(&account_id(), None)), hourly);
     }
 }

@@ -21,7 +21,7 @@ const LINK: Duration = Duration::from_mins(1);
 const PROMPT: Duration = Duration::from_secs(5);
 /// How often an engine's socket is tried until it is there, how long in this haste, and how often
 /// after that. Starts take turns for the first second, so few threads are in haste at a time.
-const TRIED_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 300_000 };
+const TRIED_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 const SPRINT: Duration = Duration::from_secs(1);
 const LATER_TRIED_EVERY: Duration = Duration::from_millis(20);
 
