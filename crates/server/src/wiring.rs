@@ -1,11 +1,11 @@
 //! A running control plane, put together from its parts: the one place that knows them all.
 //!
-//! It answers once the store is open and the instances that are there already were looked at, or
-//! after [`FIRST_LOOK`]; a part that fails later stops the whole.
+//! It answers as soon as the store is open; what is said of the state of instances waits until they
+//! were looked at, or for [`FIRST_LOOK`]. A part that fails later stops the whole.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -17,9 +17,8 @@ use ourkv_control::substrate::local::{self, Local};
 use ourkv_control::substrate::{Substrate, Trouble};
 use ourkv_domain::catalogue::Catalogue;
 use ourkv_domain::network::HostAddresses;
-use ourkv_store::StoreError;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{SetOnce, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +30,7 @@ use crate::opening::Opened;
 /// How often histograms are folded up, so that they stay small between two scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// How long the first answer waits for the first look at the instances.
+/// How long what is said of instances waits for the first look at them.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// A control plane that answers.
@@ -78,9 +77,6 @@ pub enum StartError {
     /// Engines can't be run here.
     #[error("engines can't be run: {0}")]
     Substrate(#[from] Trouble),
-    /// The store can't be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// A defect: a part of the program panicked.
     #[error("a part of the program panicked")]
     Panicked,
@@ -116,13 +112,13 @@ impl Running {
         let (dns, dns_address) = dns.unzip();
 
         let stop = CancellationToken::new();
-        let late = Arc::new(OnceLock::new());
-        let platform = platform(config, &opened, &late);
+        let late = Arc::new(SetOnce::new());
+        let (looking, looked) = watch::channel(false);
+        let platform = platform(config, &opened, &late, looked);
         let nudge = Arc::clone(&platform.nudge);
-        let (looked, first_look) = oneshot::channel();
-        let hands = start_hands(opened.clone(), place, late, nudge, stop.clone(), looked);
+        let hands = start_hands(opened.clone(), place, Arc::clone(&late), nudge, stop.clone());
         let hands = tokio::spawn(hands);
-        wait_for_first_look(&opened, first_look).await?;
+        tokio::spawn(look_first(opened.clone(), late, looking));
         let gateway = Gateway::new(platform, gateway_settings(config), metrics.clone());
         let gateway = tokio::spawn(gateway.serve(listener, stop.clone()));
         let upkeep = tokio::spawn(keep_up(metrics));
@@ -188,7 +184,8 @@ async fn start_dns(
 fn platform(
     config: &Config,
     opened: &Opened,
-    late: &Arc<OnceLock<reconciler::Handle>>,
+    late: &Arc<SetOnce<reconciler::Handle>>,
+    looked: watch::Receiver<bool>,
 ) -> Platform {
     let late = Arc::clone(late);
     Platform {
@@ -199,6 +196,7 @@ fn platform(
         node: opened.node.clone(),
         serves: config.network.host_addresses,
         domain_suffix: config.network.domain_suffix.clone(),
+        looked,
         nudge: Arc::new(move || {
             if let Some(reconciler) = late.get() {
                 reconciler.nudge();
@@ -217,18 +215,22 @@ fn gateway_settings(config: &Config) -> gateway::Settings {
     }
 }
 
-/// Nothing is said of instances before they were looked at: an engine may have ended while nobody
-/// watched. One that is slow to come back is told as it was.
-async fn wait_for_first_look(
-    opened: &Opened,
-    first_look: oneshot::Receiver<()>,
-) -> Result<(), StartError> {
-    let node = opened.node.clone();
-    let here = opened.store.read(move |tx| tx.instance_ids_of_node(&node)).await?;
-    if !here.is_empty() && tokio::time::timeout(FIRST_LOOK, first_look).await.is_err() {
-        tracing::warn!("answering before every instance was looked at");
+/// Tells when every instance was looked at: an engine may have ended while nobody watched. One
+/// that is slow to come back is told as it was.
+async fn look_first(
+    opened: Opened,
+    late: Arc<SetOnce<reconciler::Handle>>,
+    looking: watch::Sender<bool>,
+) {
+    let node = opened.node;
+    let here = opened.store.read(move |tx| tx.instance_ids_of_node(&node)).await;
+    if here.is_ok_and(|here| !here.is_empty()) {
+        let look = async { late.wait().await.looked().await };
+        if tokio::time::timeout(FIRST_LOOK, look).await.is_err() {
+            tracing::warn!("instances are told of before every one was looked at");
+        }
     }
-    Ok(())
+    looking.send_replace(true);
 }
 
 /// Finds the engines and starts the reconciler and the jobs. If that fails, nothing here can
@@ -236,10 +238,9 @@ async fn wait_for_first_look(
 async fn start_hands(
     opened: Opened,
     place: Place,
-    late: Arc<OnceLock<reconciler::Handle>>,
+    late: Arc<SetOnce<reconciler::Handle>>,
     nudge: Nudge,
     stop: CancellationToken,
-    looked: oneshot::Sender<()>,
 ) -> Result<Hands, StartError> {
     let substrate = match substrate(&opened, place).await {
         Ok(substrate) => substrate,
@@ -257,14 +258,9 @@ async fn start_hands(
         settings: reconciler::Settings::default(),
     };
     let reconciler = reconciler.spawn();
-    let looking = reconciler.clone();
-    tokio::spawn(async move {
-        looking.looked().await;
-        // Whoever waited may have lost patience.
-        let _ = looked.send(());
-    });
-    // What was nudged before was lost.
-    late.get_or_init(|| reconciler.clone()).nudge();
+    // Nobody else sets it. What was nudged before was lost.
+    let _ = late.set(reconciler.clone());
+    reconciler.nudge();
     let jobs = Jobs {
         store: opened.store,
         clock: opened.clock,

@@ -11,6 +11,7 @@ use ourkv_domain::ids::{AccessKeyId, AccountId, NodeId};
 use ourkv_domain::mint::Mint;
 use ourkv_domain::network::HostAddresses;
 use ourkv_store::{Store, Tx};
+use tokio::sync::watch;
 
 use super::Failure;
 
@@ -34,6 +35,8 @@ pub struct Platform {
     pub serves: HostAddresses,
     /// What the names of endpoints end in.
     pub domain_suffix: String,
+    /// Whether every instance was looked at since the start, or was waited for long enough.
+    pub looked: watch::Receiver<bool>,
     /// Wakes the reconciler.
     pub nudge: Nudge,
 }
@@ -72,6 +75,21 @@ impl Ctx {
         work: impl FnMut(&mut Tx<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         self.platform.store.read(work).await
+    }
+
+    /// Waits until what is remembered of instances was seen since the start: an engine may have
+    /// ended while nobody watched.
+    pub async fn instances_are_seen(&self) {
+        // A part that ended will look at nothing any more; the whole ends with it.
+        let _ = self.platform.looked.clone().wait_for(|looked| *looked).await;
+    }
+
+    /// Reads by keys, or one page of an index: too little to hand to another thread.
+    pub async fn look_up<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.platform.store.look_up(work).await
     }
 
     /// Does `work` and writes the audit line of the call in one transaction; on an error nothing

@@ -69,8 +69,9 @@ impl Endpoint for DescribeInstanceAttribute {
     }
 
     async fn run(ctx: &Ctx, id: InstanceId) -> Result<Response, Failure> {
+        ctx.instances_are_seen().await;
         let account = ctx.caller.account.clone();
-        let found = ctx.read(move |tx| Ok(visible(tx, &account, &id)?)).await?;
+        let found = ctx.look_up(move |tx| Ok(visible(tx, &account, &id)?)).await?;
         let instance = found.ok_or(NoInstance::NotFound)?;
         let status = instance.status().ok_or(NoInstance::NotFound)?;
         Ok(Response { instances: Instances { instances: [describe(&instance, status)] } })

@@ -121,16 +121,19 @@ impl Endpoint for DescribeInstances {
     }
 
     async fn run(ctx: &Ctx, request: Request) -> Result<Response, Failure> {
+        ctx.instances_are_seen().await;
         let Request { mut filter, expired, nothing, page } = request;
         filter.account = Some(ctx.caller.account.clone());
         filter.expired = expired.map(|expired| (expired, ctx.now));
+        let searches = filter.search.is_some();
         let (instances, total_count) = if nothing {
             (Vec::new(), 0)
         } else {
             let work = move |tx: &mut ourkv_store::Tx<'_>| {
                 Ok((tx.instances(&filter, Some(page))?, tx.count_instances(&filter)?))
             };
-            ctx.read(work).await?
+            // A search looks into every instance of the account, everything else into an index.
+            if searches { ctx.read(work).await? } else { ctx.look_up(work).await? }
         };
         let instances = instances.iter().filter_map(describe).collect();
         Ok(Response {
