@@ -171,6 +171,15 @@ impl Ourkv {
         created
     }
 
+    /// Waits for the process to end by itself.
+    pub(crate) fn until_it_ends(&mut self) {
+        let began = Instant::now();
+        while self.runs() {
+            assert!(began.elapsed() < PATIENCE, "it goes on\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Ends the process, and starts it again with other variables.
     pub(crate) fn restart(&mut self, env: &[(&str, &str)]) {
         self.kill();

@@ -48,7 +48,7 @@ fn whatever_breaks_it_ends_whole_or_gone(
     }
 }
 
-fn points() -> Vec<String> {
+pub(crate) fn points() -> Vec<String> {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ourkv"));
     let output = command.args(["failpoints", "--output", "json"]).output().unwrap();
     let rows: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -7,6 +7,7 @@ mod create_instance;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod instances;
+mod kills;
 mod names;
 mod postgres;
 mod protocol;
