@@ -20,7 +20,9 @@ up: ## Install what is missing, build, serve, create a first instance, say how t
 down: ## Stop the server of `make up` and every engine it started; data stays
 	scripts/down
 
+# Engines that tests need are not for `make up` to find: those that serve are the user's choice.
 .PHONY: test
+test: export OURKV_ENGINES_DIR ?= $(abspath $(or $(CARGO_TARGET_DIR),target))/engines
 test: ## Run all tests, on real engines, SDKs and databases; installs what they need
 	scripts/install-deps --test
 	scripts/engines
