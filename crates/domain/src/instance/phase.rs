@@ -120,9 +120,6 @@ impl Status {
             (Intent::Run, Phase::Inactive) => Some(Self::Changing),
         }
     }
-
-    /// States in which a mutating action is accepted.
-    pub const MUTABLE: &[Self] = &[Self::Normal];
 }
 
 #[cfg(test)]

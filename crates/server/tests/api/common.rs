@@ -132,13 +132,12 @@ impl Ourkv {
 
     /// Creates an instance of the smallest class with [`PASSWORD`].
     pub(crate) fn create(&self, more: &[(&str, &str)]) -> Value {
-        let mut params = vec![
+        let base = [
             ("RegionId", "cn-hongkong"),
             ("InstanceClass", "redis.master.small.default"),
             ("Password", PASSWORD),
         ];
-        params.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
-        params.extend(more);
+        let params = with(&base, more);
         self.client().call("CreateInstance", &params).expect_ok()
     }
 
@@ -369,4 +368,13 @@ impl Reply {
     pub(crate) fn expect_refusal(&self, status: u16, code: &str, message: &str) {
         assert_eq!(self.refusal(), (status, code.to_owned(), message.to_owned()), "{}", self.text);
     }
+}
+
+/// The parameters of `base`, and of `more`, which win.
+pub(crate) fn with<'a>(
+    base: &[(&'a str, &'a str)],
+    more: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
+    let kept = base.iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+    kept.chain(more).copied().collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::{Ourkv, PASSWORD, Reply};
+use crate::common::{Ourkv, PASSWORD, Reply, with};
 use ourkv_wire::Format;
 use serde_json::{Value, json};
 
@@ -32,10 +32,7 @@ const SAMPLE_KEYS: [&str; 15] = [
 const TABLE_KEYS: [&str; 3] = ["NetworkType", "NodeType", "PrivateIpAddr"];
 
 fn create(server: &Ourkv, more: &[(&str, &str)]) -> Reply {
-    let mut params = vec![REGION, CLASS];
-    params.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
-    params.extend(more);
-    server.client().call("CreateInstance", &params)
+    server.client().call("CreateInstance", &with(&[REGION, CLASS], more))
 }
 
 #[test]

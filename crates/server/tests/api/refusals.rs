@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use ourkv::actions::ACTIONS;
 
-use crate::common::Ourkv;
+use crate::common::{Ourkv, with};
 
 /// No instance ever comes up, so that one is to be had that is still being created.
 const HELD: (&str, &str) = ("FAILPOINTS", "prepare.before=pause");
@@ -33,11 +33,8 @@ impl Asker {
     /// Asks for an instance that must be refused.
     #[track_caller]
     fn no_instance(&mut self, more: &[(&str, &str)]) {
-        let mut params =
-            vec![("RegionId", "cn-hongkong"), ("InstanceClass", "redis.basic.small.default")];
-        params.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
-        params.extend(more);
-        self.refused(CREATE, &params);
+        let base = [("RegionId", "cn-hongkong"), ("InstanceClass", "redis.basic.small.default")];
+        self.refused(CREATE, &with(&base, more));
     }
 
     /// Has an operator change a state, asks, and changes it back.
