@@ -2,7 +2,7 @@
 //! DescribeInstanceAttribute have in common.
 
 use jiff::Timestamp;
-use ourkv_domain::instance::{Charge, Instance, Network, Status};
+use ourkv_domain::instance::{Charge, Instance, Network, NodeType, Status};
 use serde::Serialize;
 
 /// What both actions say of an instance. What it does not have is left out.
@@ -57,10 +57,7 @@ struct Tag {}
 impl Described {
     /// Describes `instance`, whose status is `status`.
     pub(super) fn new(instance: &Instance, status: Status) -> Self {
-        let (vpc_id, v_switch_id) = match &instance.endpoint.network {
-            Network::Classic => (None, None),
-            Network::Vpc { vpc, vswitch } => (Some(vpc.to_string()), Some(vswitch.to_string())),
-        };
+        let (vpc_id, v_switch_id) = network_ids(instance);
         let spec = &instance.spec;
         Self {
             instance_id: instance.id.to_string(),
@@ -86,16 +83,13 @@ impl Described {
             connections: spec.connections,
             qps: spec.qps,
             create_time: time(instance.created_at),
-            end_time: match instance.charge {
-                Charge::PostPaid => None,
-                Charge::PrePaid { end, .. } => Some(time(end)),
-            },
+            end_time: end_time(instance),
             vpc_id,
             v_switch_id,
             shard_count: 1,
             replica_count: match spec.node_type {
-                ourkv_domain::instance::NodeType::StandAlone => 0,
-                ourkv_domain::instance::NodeType::MasterSlave => 1,
+                NodeType::StandAlone => 0,
+                NodeType::MasterSlave => 1,
             },
             tags: Tags { tag: [] },
         }
@@ -110,8 +104,24 @@ pub(super) fn name(instance: &Instance) -> String {
     }
 }
 
+/// The ids of its VPC and vSwitch, if it hangs on one.
+pub(super) fn network_ids(instance: &Instance) -> (Option<String>, Option<String>) {
+    match &instance.endpoint.network {
+        Network::Classic => (None, None),
+        Network::Vpc { vpc, vswitch } => (Some(vpc.to_string()), Some(vswitch.to_string())),
+    }
+}
+
+/// When its paid time ends, if it is paid for in advance.
+pub(super) fn end_time(instance: &Instance) -> Option<String> {
+    match instance.charge {
+        Charge::PostPaid => None,
+        Charge::PrePaid { end, .. } => Some(time(end)),
+    }
+}
+
 /// `YYYY-MM-DDThh:mm:ssZ`, the service's form of a time.
-pub(super) fn time(at: Timestamp) -> String {
+fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

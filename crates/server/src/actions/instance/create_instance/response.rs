@@ -1,8 +1,9 @@
 //! The answer of CreateInstance: the page's result table, in the order of its sample.
 
-use jiff::Timestamp;
-use ourkv_domain::instance::{Charge, Instance, Network};
+use ourkv_domain::instance::Instance;
 use serde::{Deserialize, Serialize};
+
+use crate::actions::instance::described::{end_time, name, network_ids};
 
 /// Twenty fields; the gateway adds the twenty-first, `RequestId`. What an instance does not have
 /// (an end, a VPC) is left out.
@@ -38,10 +39,7 @@ pub struct Response {
 impl Response {
     /// The answer for a new instance.
     pub(super) fn of(instance: &Instance) -> Self {
-        let (vpc_id, v_switch_id) = match &instance.endpoint.network {
-            Network::Classic => (None, None),
-            Network::Vpc { vpc, vswitch } => (Some(vpc.to_string()), Some(vswitch.to_string())),
-        };
+        let (vpc_id, v_switch_id) = network_ids(instance);
         Self {
             charge_type: instance.charge.kind().to_string(),
             config: instance.parameters.to_config_json(),
@@ -54,22 +52,15 @@ impl Response {
             region_id: instance.region.to_string(),
             capacity: instance.spec.capacity_mb,
             connection_domain: instance.endpoint.domain.clone(),
-            instance_name: super::super::described::name(instance),
+            instance_name: name(instance),
             bandwidth: instance.spec.bandwidth_mbps,
             connections: instance.spec.connections,
             network_type: instance.endpoint.network.kind().to_string(),
             node_type: instance.spec.node_type.to_string(),
             private_ip_addr: instance.endpoint.private_ip.to_string(),
-            end_time: match instance.charge {
-                Charge::PostPaid => None,
-                Charge::PrePaid { end, .. } => Some(time(end)),
-            },
+            end_time: end_time(instance),
             vpc_id,
             v_switch_id,
         }
     }
-}
-
-fn time(at: Timestamp) -> String {
-    super::super::described::time(at)
 }
