@@ -41,3 +41,48 @@ fn asked_of(name: &'static str) -> Option<String> {
 pub async fn pass(_name: &'static str) -> Result<(), Trouble> {
     Ok(())
 }
+
+/// Declares what a worker does, one step after the other, each with a failpoint before and after
+/// it: `$name::run` is the only way to perform one, so a step without failpoints can't be written.
+macro_rules! steps {
+    (
+        $(#[$meta:meta])* $vis:vis enum $kind:ident;
+        $($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?
+    ) => {
+        $(#[$meta])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray,
+        )]
+        $vis enum $kind {
+            $($(#[$doc])* #[strum(serialize = $text)] $name,)+
+        }
+
+        impl $kind {
+            /// Its name in logs, metrics and failpoints.
+            pub fn name(self) -> &'static str {
+                self.into()
+            }
+
+            /// The names of its failpoints: before it and after it.
+            pub fn failpoints(self) -> [&'static str; 2] {
+                match self {
+                    $(Self::$name => [concat!($text, ".before"), concat!($text, ".after")],)+
+                }
+            }
+
+            /// Performs the step between its two failpoints.
+            pub async fn run<T, E: From<$crate::substrate::Trouble>>(
+                self,
+                work: impl Future<Output = Result<T, E>> + Send,
+            ) -> Result<T, E> {
+                let [before, after] = self.failpoints();
+                $crate::failpoint::pass(before).await?;
+                let done = work.await?;
+                $crate::failpoint::pass(after).await?;
+                Ok(done)
+            }
+        }
+    };
+}
+
+pub(crate) use steps;

@@ -2,33 +2,14 @@
 //!
 //! [`Step::run`] is the only way to perform one, so a step without failpoints can't be written.
 
-use std::future::Future;
+use strum::VariantArray;
 
-use strum::{IntoStaticStr, VariantArray};
-
-use crate::failpoint;
-use crate::substrate::{Member, Stop, Trouble};
-
-macro_rules! steps {
-    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
-        /// One thing that is done about an instance.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
-        pub enum Step {
-            $($(#[$doc])* #[strum(serialize = $text)] $name,)+
-        }
-
-        impl Step {
-            /// The names of its failpoints: before it and after it.
-            pub fn failpoints(self) -> [&'static str; 2] {
-                match self {
-                    $(Self::$name => [concat!($text, ".before"), concat!($text, ".after")],)+
-                }
-            }
-        }
-    };
-}
+use crate::failpoint::steps;
+use crate::substrate::{Member, Stop};
 
 steps! {
+    /// One thing that is done about an instance.
+    pub enum Step;
     /// Makes the place for its data.
     Prepare = "prepare",
     /// Starts the first engine.
@@ -77,23 +58,6 @@ impl Step {
             (Member::Second, Stop::Discard) => Self::DiscardSecond,
         }
     }
-
-    /// Its name in logs, metrics and failpoints.
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-
-    /// Performs the step between its two failpoints.
-    pub async fn run<T, E: From<Trouble>>(
-        self,
-        work: impl Future<Output = Result<T, E>> + Send,
-    ) -> Result<T, E> {
-        let [before, after] = self.failpoints();
-        failpoint::pass(before).await?;
-        let done = work.await?;
-        failpoint::pass(after).await?;
-        Ok(done)
-    }
 }
 
 /// The names of all failpoints, for a test that walks them.
@@ -106,6 +70,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::substrate::Trouble;
 
     #[test]
     fn every_step_has_two_failpoints_of_its_own() {
