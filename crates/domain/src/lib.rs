@@ -6,9 +6,11 @@
 pub mod access_key;
 pub mod account;
 pub mod audit;
+pub mod backup;
 pub mod billing;
 pub mod catalogue;
 pub mod clock;
+pub mod event;
 pub mod idempotency;
 pub mod ids;
 pub mod instance;

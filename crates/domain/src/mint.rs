@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::backup::{BackupId, BackupJobId};
 use crate::catalogue::region::Region;
 use crate::ids::{AccessKeyId, AccountId, CouponNo, InstanceId, NodeId, OrderId, VSwitchId, VpcId};
 use crate::instance::InstanceType;
@@ -62,6 +63,17 @@ impl Mint {
         AccountId::parse(self.decimal(16)).expect("decimal digits are an id")
     }
 
+    /// A number of nine decimal digits. There are few of them: whoever uses one sees to it that
+    /// it is free.
+    pub fn backup_id(&self) -> BackupId {
+        BackupId::new(self.nine_digits()).expect("a number of nine digits is an id")
+    }
+
+    /// A number of nine decimal digits, likewise.
+    pub fn backup_job_id(&self) -> BackupJobId {
+        BackupJobId::new(self.nine_digits()).expect("a number of nine digits is an id")
+    }
+
     /// The identity of one machine's data directory.
     pub fn node(&self) -> NodeId {
         NodeId::parse(format!("node-{}", self.draw(LOWER, 12)))
@@ -92,6 +104,10 @@ impl Mint {
     /// 16 random bytes: the matter of a request's id.
     pub fn uuid_bytes(&self) -> [u8; 16] {
         self.rng().random()
+    }
+
+    fn nine_digits(&self) -> i64 {
+        self.rng().random_range(100_000_000..=999_999_999)
     }
 
     fn decimal(&self, len: usize) -> String {

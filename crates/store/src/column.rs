@@ -8,7 +8,11 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
+use ourkv_domain::backup::{
+    BackupId, BackupJobId, BackupMode, BackupStage, BackupWindow, EngineStamp, Weekdays,
+};
 use ourkv_domain::billing::{EntryKind, Money, Months, OrderKind, Period};
+use ourkv_domain::event::EventKind;
 use ourkv_domain::ids::{
     AccessKeyId, AccountId, CouponNo, InstanceId, NodeId, OrderId, RegionId, VSwitchId, VpcId,
     ZoneId,
@@ -178,6 +182,8 @@ numbers! {
     u32: |number| i64::from(*number), |number| number.try_into().ok();
     bool: |yes| i64::from(*yes), |number| match number { 0 => Some(false), 1 => Some(true), _ => None };
     Timestamp: |time| time.as_millisecond(), |millis| Timestamp::from_millisecond(millis).ok();
+    BackupId: |id| id.get(), Self::new;
+    BackupJobId: |id| id.get(), Self::new;
     Ipv4Addr: |ip| i64::from(u32::from(*ip)), |number| u32::try_from(number).ok().map(Self::from);
     Money: |money| money.micros(), |micros| Some(Self::from_micros(micros));
     Months: |months| i64::from(months.get()), |number| {
@@ -221,12 +227,15 @@ ids! {
 }
 
 words! {
-    ChargeType, EngineVersion, EntryKind, InstanceType, Intent, NetworkType, NodeType, OrderKind,
+    BackupMode, BackupStage, ChargeType, EngineVersion, EntryKind, EventKind, InstanceType, Intent, NetworkType, NodeType, OrderKind,
     Status,
 }
 
 texts! {
+    BackupWindow: ToString::to_string, |text| text.parse().ok();
+    EngineStamp: ToString::to_string, |text| text.parse().ok();
     Ipv4Net: ToString::to_string, |text| text.parse().ok();
+    Weekdays: ToString::to_string, |text| text.parse().ok();
     InstanceName: |name| name.as_str().to_owned(), |text| Self::parse(&text).ok();
     Parameters: Self::to_stored, |text| Self::from_stored(&text).ok();
 }

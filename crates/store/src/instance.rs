@@ -5,8 +5,8 @@
 
 use ourkv_domain::ids::{InstanceId, NodeId, VSwitchId, VpcId};
 use ourkv_domain::instance::{
-    Charge, ChargeType, Endpoint, Instance, Intent, Network, NetworkType, Observed, Phase, Secrets,
-    Spec,
+    Charge, ChargeType, Endpoint, Instance, Intent, Network, NetworkType, Observed, Phase, Restore,
+    Secrets, Spec,
 };
 use ourkv_domain::secret::Secret;
 
@@ -125,7 +125,7 @@ pub(crate) fn phase_word(phase: &Phase) -> &'static str {
     }
 }
 
-fn columns_of(instance: &Instance) -> [(&'static str, Value); 35] {
+fn columns_of(instance: &Instance) -> [(&'static str, Value); 40] {
     let Instance {
         id,
         account,
@@ -142,6 +142,8 @@ fn columns_of(instance: &Instance) -> [(&'static str, Value); 35] {
         intent,
         generation,
         observed,
+        dataset,
+        restore,
     } = instance;
     let Spec {
         class,
@@ -160,6 +162,8 @@ fn columns_of(instance: &Instance) -> [(&'static str, Value); 35] {
         Charge::PrePaid { end, auto_renew } => (Some(end), auto_renew.as_ref()),
     };
     let Observed { phase, generation: observed_generation, since } = observed;
+    let restore = restore.as_ref();
+    let serial = restore.map(|restore| restore.serial);
     columns! {
         id: id, account: account, node: node, nonce: nonce, created_at: created_at, name: name,
         search_name: name.as_ref().map(|name| name.as_str().to_lowercase()), region: region, zone: zone, class: class,
@@ -170,6 +174,9 @@ fn columns_of(instance: &Instance) -> [(&'static str, Value); 35] {
         charge: charge.kind(), charge_end: charge_end, auto_renew: auto_renew, intent: intent,
         generation: generation, phase: phase_word(phase), trouble: phase.trouble(),
         observed_generation: observed_generation, observed_since: since, status: instance.status(),
+        dataset: dataset, datasets: serial.unwrap_or(*dataset), restore_serial: serial,
+        restore_backup: restore.map(|restore| restore.backup),
+        restore_requested_at: restore.map(|restore| restore.requested_at),
     }
 }
 
@@ -197,6 +204,8 @@ pub(crate) fn read(mut row: Row) -> Result<Instance, StoreError> {
         intent: row.take("intent")?,
         generation: row.take("generation")?,
         observed: read_observed(&mut row)?,
+        dataset: row.take("dataset")?,
+        restore: read_restore(&mut row)?,
     })
 }
 
@@ -250,4 +259,13 @@ fn read_observed(row: &mut Row) -> Result<Observed, StoreError> {
         generation: row.take("observed_generation")?,
         since: row.take("observed_since")?,
     })
+}
+
+fn read_restore(row: &mut Row) -> Result<Option<Restore>, StoreError> {
+    let Some(serial) = row.take("restore_serial")? else { return Ok(None) };
+    Ok(Some(Restore {
+        serial,
+        backup: row.take("restore_backup")?,
+        requested_at: row.take("restore_requested_at")?,
+    }))
 }

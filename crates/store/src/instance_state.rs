@@ -1,38 +1,42 @@
 //! What an instance should be and what it was seen to be, and who is to be looked at because of it.
 //!
-//! The `status` column is made of intent and phase; every statement here that writes one of the
-//! two writes it with them, for whatever the other one is at that moment.
+//! Restores have a file of their own; `instance_status.rs` says what every statement that writes
+//! intent, phase or a restore owes to the `status` column.
 
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use ourkv_domain::ids::{InstanceId, NodeId};
-use ourkv_domain::instance::{Charge, ChargeType, Instance, Intent, Observed, Phase, Status};
+use ourkv_domain::instance::{Charge, ChargeType, Instance, Intent, Observed, Phase};
 
 use crate::column::values;
 use crate::error::StoreError;
 use crate::instance::{self, phase_word};
+use crate::instance_status::status_sql;
 use crate::tx::Tx;
+
+/// Whether a restore is pending.
+const RESTORING: &str = "restore_serial IS NOT NULL";
+
+/// Who is not yet what it should be. An index has it word for word.
+const UNSETTLED: &str = "(observed_generation < generation OR intent = 'Delete' \
+                          OR (intent = 'Run' AND phase <> 'Normal') \
+                          OR (intent = 'Run' AND restore_serial IS NOT NULL) \
+                          OR (intent = 'Stop' AND phase <> 'Inactive'))";
 
 impl Tx<'_> {
     /// Changes what an instance should be and raises its generation. False if there is no such
     /// instance, if it should be that already, or if it is being deleted, which nothing undoes.
     pub fn set_intent(&mut self, id: &InstanceId, intent: Intent) -> Result<bool, StoreError> {
-        let status = |phase: Phase| Status::of(intent, &phase);
-        let sql = "UPDATE instances SET intent = $1, generation = generation + 1, \
-                   status = CASE phase WHEN 'Creating' THEN $2 WHEN 'Normal' THEN $3 \
-                                       WHEN 'Unavailable' THEN $4 WHEN 'Inactive' THEN $5 END \
-                   WHERE id = $6 AND intent <> $1 AND intent <> 'Delete' \
-                   RETURNING account, region, charge";
-        let values = values![
-            intent,
-            status(Phase::Creating { trouble: None }),
-            status(Phase::Normal),
-            status(Phase::Unavailable { reason: String::new() }),
-            status(Phase::Inactive),
-            id,
-        ];
-        let Some(row) = self.select_one("instances", sql, &values)? else { return Ok(false) };
+        let sql = format!(
+            "UPDATE instances SET intent = $1, generation = generation + 1, status = {} \
+             WHERE id = $2 AND intent <> $1 AND intent <> 'Delete' \
+             RETURNING account, region, charge",
+            status_sql("$1", "phase", RESTORING)
+        );
+        let Some(row) = self.select_one("instances", &sql, &values![intent, id])? else {
+            return Ok(false);
+        };
         if intent == Intent::Delete {
             self.count_out(row)?;
         }
@@ -61,23 +65,14 @@ impl Tx<'_> {
         observed: &Observed,
     ) -> Result<bool, StoreError> {
         let Observed { phase, generation, since } = observed;
-        let status = |intent| Status::of(intent, phase);
-        let sql = "UPDATE instances SET phase = $1, trouble = $2, observed_generation = $3, \
-                   observed_since = $4, \
-                   status = CASE intent WHEN 'Run' THEN $5 WHEN 'Stop' THEN $6 \
-                                        WHEN 'Delete' THEN $7 END \
-                   WHERE id = $8 AND observed_generation <= $3";
-        let values = values![
-            phase_word(phase),
-            phase.trouble(),
-            generation,
-            since,
-            status(Intent::Run),
-            status(Intent::Stop),
-            status(Intent::Delete),
-            id,
-        ];
-        Ok(self.execute(sql, &values)? == 1)
+        let sql = format!(
+            "UPDATE instances SET phase = $1, trouble = $2, observed_generation = $3, \
+             observed_since = $4, status = {} \
+             WHERE id = $5 AND observed_generation <= $3",
+            status_sql("intent", "$1", RESTORING)
+        );
+        let values = values![phase_word(phase), phase.trouble(), generation, since, id];
+        Ok(self.execute(&sql, &values)? == 1)
     }
 
     /// Takes back what was seen of a machine's instances: those that answered count as failing,
@@ -89,33 +84,24 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let phase = Phase::Normal.failing(reason);
-        let status = |intent| Status::of(intent, &phase);
-        let sql = "UPDATE instances SET phase = $1, trouble = $2, observed_since = $3, \
-                   status = CASE intent WHEN 'Run' THEN $4 WHEN 'Stop' THEN $5 \
-                                        WHEN 'Delete' THEN $6 END \
-                   WHERE node = $7 AND phase = $8";
-        let values = values![
-            phase_word(&phase),
-            phase.trouble(),
-            now,
-            status(Intent::Run),
-            status(Intent::Stop),
-            status(Intent::Delete),
-            node,
-            phase_word(&Phase::Normal),
-        ];
-        self.execute(sql, &values)
+        let sql = format!(
+            "UPDATE instances SET phase = $1, trouble = $2, observed_since = $3, status = {} \
+             WHERE node = $4 AND phase = $5",
+            status_sql("intent", "$1", RESTORING)
+        );
+        let normal = phase_word(&Phase::Normal);
+        let values = values![phase_word(&phase), phase.trouble(), now, node, normal];
+        self.execute(&sql, &values)
     }
 
     /// The instances of a machine that were not yet seen to be what they should be, each with its
     /// generation. The condition is word for word that of an index, so settled ones cost nothing.
     pub fn unsettled(&mut self, node: &NodeId) -> Result<Vec<(InstanceId, i64)>, StoreError> {
-        let sql = "SELECT id, generation FROM instances WHERE node = $1 AND \
-                   (observed_generation < generation OR intent = 'Delete' \
-                    OR (intent = 'Run' AND phase <> 'Normal') \
-                    OR (intent = 'Stop' AND phase <> 'Inactive')) \
-                   ORDER BY created_at, id";
-        let rows = self.select("instances", sql, &values![node])?;
+        let sql = format!(
+            "SELECT id, generation FROM instances WHERE node = $1 AND {UNSETTLED} \
+             ORDER BY created_at, id"
+        );
+        let rows = self.select("instances", &sql, &values![node])?;
         rows.into_iter().map(|mut row| Ok((row.take("id")?, row.take("generation")?))).collect()
     }
 
@@ -134,5 +120,21 @@ impl Tx<'_> {
                    ORDER BY charge_end, id";
         let rows = self.select("instances", sql, &values![time, ChargeType::PrePaid])?;
         rows.into_iter().map(instance::read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UNSETTLED;
+
+    #[test]
+    fn what_is_asked_for_most_is_word_for_word_what_its_index_holds() {
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let schema = words(include_str!("../migrations/V2__backups.sql"));
+        let index = format!(
+            "CREATE INDEX instances_unsettled ON instances (node) WHERE {};",
+            words(UNSETTLED)
+        );
+        assert!(schema.contains(&index), "{index}");
     }
 }

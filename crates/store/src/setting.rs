@@ -1,5 +1,8 @@
 //! Settings: named texts that an operator or a first start leaves behind.
 
+use ourkv_domain::clock::Steady;
+use ourkv_domain::ids::NodeId;
+
 use crate::column::{columns, values};
 use crate::error::StoreError;
 use crate::tx::Tx;
@@ -22,6 +25,18 @@ impl Tx<'_> {
         }
     }
 
+    /// The steady time of a machine, as it was last kept.
+    pub fn steady(&mut self, node: &NodeId) -> Result<Option<Steady>, StoreError> {
+        let inconsistent = StoreError::Inconsistent { table: "settings", column: "value" };
+        let text = self.setting(&steady_of(node))?;
+        text.map(|text| text.parse().map_err(|_| inconsistent)).transpose()
+    }
+
+    /// Keeps the steady time of a machine.
+    pub fn save_steady(&mut self, node: &NodeId, steady: &Steady) -> Result<(), StoreError> {
+        self.set_setting(&steady_of(node), &steady.to_string())
+    }
+
     /// The value of a setting.
     pub fn setting(&mut self, name: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT * FROM settings WHERE name = $1";
@@ -40,4 +55,8 @@ impl Tx<'_> {
     pub fn delete_setting(&mut self, name: &str) -> Result<bool, StoreError> {
         Ok(self.execute("DELETE FROM settings WHERE name = $1", &values![name])? == 1)
     }
+}
+
+fn steady_of(node: &NodeId) -> String {
+    format!("steady-time-of-{node}")
 }

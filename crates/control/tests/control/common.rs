@@ -177,6 +177,8 @@ impl World {
                 generation: 0,
                 since: now,
             },
+            dataset: 0,
+            restore: None,
             id,
         }
     }

@@ -13,6 +13,7 @@ pub use kind::{ChargeType, EngineVersion, InstanceType, NetworkType, NodeType};
 pub use phase::{Intent, Observed, Phase, Status};
 
 use self::name::InstanceName;
+use crate::backup::BackupId;
 use crate::billing::period::Months;
 use crate::ids::{AccountId, InstanceId, NodeId, RegionId, VSwitchId, VpcId, ZoneId};
 use crate::parameter::Parameters;
@@ -51,13 +52,29 @@ pub struct Instance {
     pub generation: i64,
     /// What it was last seen to be.
     pub observed: Observed,
+    /// Which set of data is in force: the serial of the restore that put it there, 0 if it was
+    /// started empty.
+    pub dataset: i64,
+    /// The restore that is to be done, if any.
+    pub restore: Option<Restore>,
 }
 
 impl Instance {
     /// The state shown to its owner; `None` when it is gone for them.
     pub fn status(&self) -> Option<Status> {
-        Status::of(self.intent, &self.observed.phase)
+        Status::of(self.intent, &self.observed.phase, self.restore.is_some())
     }
+}
+
+/// An instance's data are to be replaced by those of a backup; a new instance begins with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restore {
+    /// Names the set of data that will be in force; each restore of an instance has its own.
+    pub serial: i64,
+    /// Where the data come from.
+    pub backup: BackupId,
+    /// When it was acknowledged.
+    pub requested_at: Timestamp,
 }
 
 /// What was bought. Frozen at creation: a later change of the catalogue changes no instance.

@@ -109,12 +109,16 @@ pub enum Status {
 }
 
 impl Status {
-    /// The word for an intent and a phase; `None` when the instance is gone for its owner.
-    pub fn of(intent: Intent, phase: &Phase) -> Option<Self> {
+    /// The word for an intent, a phase and whether a restore is pending; `None` when the instance
+    /// is gone for its owner. A new instance that begins with a backup's data is `Creating`.
+    pub fn of(intent: Intent, phase: &Phase, restoring: bool) -> Option<Self> {
         match (intent, phase) {
             (Intent::Delete, _) => None,
             (Intent::Stop, _) => Some(Self::Inactive),
             (Intent::Run, Phase::Creating { .. }) => Some(Self::Creating),
+            (Intent::Run, Phase::Normal | Phase::Unavailable { .. }) if restoring => {
+                Some(Self::BackupRecovering)
+            }
             (Intent::Run, Phase::Normal) => Some(Self::Normal),
             (Intent::Run, Phase::Unavailable { .. }) => Some(Self::Unavailable),
             (Intent::Run, Phase::Inactive) => Some(Self::Changing),
@@ -146,7 +150,22 @@ mod tests {
         #[case] phase: Phase,
         #[case] status: Option<Status>,
     ) {
-        assert_eq!(Status::of(intent, &phase), status);
+        assert_eq!(Status::of(intent, &phase, false), status);
+    }
+
+    #[rstest]
+    #[case(Intent::Run, Phase::Creating { trouble: None }, Some(Status::Creating))]
+    #[case(Intent::Run, Phase::Normal, Some(Status::BackupRecovering))]
+    #[case(Intent::Run, unavailable(), Some(Status::BackupRecovering))]
+    #[case(Intent::Run, Phase::Inactive, Some(Status::Changing))]
+    #[case(Intent::Stop, Phase::Normal, Some(Status::Inactive))]
+    #[case(Intent::Delete, Phase::Normal, None)]
+    fn a_pending_restore_is_shown_of_what_answered_before(
+        #[case] intent: Intent,
+        #[case] phase: Phase,
+        #[case] status: Option<Status>,
+    ) {
+        assert_eq!(Status::of(intent, &phase, true), status);
     }
 
     #[test]

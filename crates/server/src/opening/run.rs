@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use ourkv_domain::ids::NodeId;
 use ourkv_store::{StoreError, Tx};
 
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// What the kernel calls the time since it started.
+pub(super) const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// The first process ends with a container, whose restart leaves the kernel's boot id as it is.
 const FIRST_PROCESS: &str = "/proc/1/stat";
 

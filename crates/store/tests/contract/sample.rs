@@ -133,6 +133,8 @@ pub(crate) fn instance(name: &str) -> Instance {
             generation: 0,
             since: at(10),
         },
+        dataset: 0,
+        restore: None,
     }
 }
 

@@ -201,6 +201,8 @@ impl Creation {
                 generation: 0,
                 since: self.now,
             },
+            dataset: 0,
+            restore: None,
         }
     }
 

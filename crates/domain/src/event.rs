@@ -1,0 +1,45 @@
+//! The journal of an instance: what was decided about it, for those who ask later why.
+//!
+//! Events outlive their instance. They say what happened, never what is: nothing is decided by
+//! reading them.
+
+use jiff::Timestamp;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::ids::InstanceId;
+
+/// Something that happened to an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Which instance.
+    pub instance: InstanceId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: EventKind,
+    /// The particulars, for people; no secrets.
+    pub detail: String,
+}
+
+/// What can happen to an instance.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+pub enum EventKind {
+    /// A backup was taken and stored.
+    BackupTaken,
+    /// A backup was not taken, or not stored.
+    BackupFailed,
+    /// An engine refused to load a backup that had been stored.
+    BackupRefused,
+    /// A backup was removed, at its end or on demand.
+    BackupRemoved,
+    /// An instance went without the last backup that it should have had.
+    FinalBackupGivenUp,
+    /// Its data is to be replaced by those of a backup, or a new instance is to begin with them.
+    RestoreBegun,
+    /// The data of the backup are in force.
+    RestoreDone,
+    /// The data stay what they were.
+    RestoreGivenUp,
+}

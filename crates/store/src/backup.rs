@@ -1,0 +1,291 @@
+//! Backups: their rows, found by number and by what is to be done with them.
+//!
+//! Where two transactions lock rows, they lock the account first, then the instance, then the
+//! backup. Whoever lets an instance begin a restore, or removes a backup, locks the backup.
+
+use jiff::Timestamp;
+use ourkv_domain::backup::{Backup, BackupId, BackupJobId, BackupState, Taken};
+use ourkv_domain::ids::{InstanceId, NodeId};
+
+use crate::column::{Row, Value, columns, values};
+use crate::error::StoreError;
+use crate::tx::Tx;
+
+impl Tx<'_> {
+    /// Adds a backup.
+    pub fn insert_backup(&mut self, backup: &Backup) -> Result<(), StoreError> {
+        let mut row = columns_of(backup).to_vec();
+        row.extend(columns_of_state(backup, &backup.state));
+        self.insert("backups", &row, "").map(|_| ())
+    }
+
+    /// The first of some numbers that no backup has.
+    pub fn free_backup_id(
+        &mut self,
+        candidates: &[BackupId],
+    ) -> Result<Option<BackupId>, StoreError> {
+        for id in candidates {
+            if self.backup(*id)?.is_none() {
+                return Ok(Some(*id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first of some numbers that no backup's job has.
+    pub fn free_backup_job(
+        &mut self,
+        candidates: &[BackupJobId],
+    ) -> Result<Option<BackupJobId>, StoreError> {
+        for job in candidates {
+            if self.one("job = $1", &values![job])?.is_none() {
+                return Ok(Some(*job));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The backup of that number.
+    pub fn backup(&mut self, id: BackupId) -> Result<Option<Backup>, StoreError> {
+        self.one("id = $1", &values![id])
+    }
+
+    /// The backup of that number, kept to this transaction until it ends.
+    pub fn lock_backup(&mut self, id: BackupId) -> Result<Option<Backup>, StoreError> {
+        let sql = format!("SELECT * FROM backups WHERE id = $1{}", self.for_update());
+        self.select_one("backups", &sql, &values![id])?.map(read).transpose()
+    }
+
+    /// The backup of an instance that a job takes or took.
+    pub fn backup_of_job(
+        &mut self,
+        instance: &InstanceId,
+        job: BackupJobId,
+    ) -> Result<Option<Backup>, StoreError> {
+        self.one("instance = $1 AND job = $2", &values![instance, job])
+    }
+
+    /// The backup of an instance that is to be taken or is being taken; of several the one that
+    /// was asked for first.
+    pub fn unfinished_backup(
+        &mut self,
+        instance: &InstanceId,
+    ) -> Result<Option<Backup>, StoreError> {
+        let condition = "instance = $1 AND state IN ('Queued', 'Running') \
+                         ORDER BY requested_at, id LIMIT 1";
+        self.one(condition, &values![instance])
+    }
+
+    /// Whether an instance waits for its last backup before it goes.
+    pub fn final_backup_pending(&mut self, instance: &InstanceId) -> Result<bool, StoreError> {
+        let condition = "instance = $1 AND last = $2 AND state IN ('Queued', 'Running') LIMIT 1";
+        Ok(self.one(condition, &values![instance, true])?.is_some())
+    }
+
+    /// Whether a restore that is to be done needs that backup.
+    pub fn backup_in_use(&mut self, id: BackupId) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM instances WHERE restore_backup = $1 AND intent <> 'Delete' \
+                   LIMIT 1";
+        Ok(self.select_one("instances", sql, &values![id])?.is_some())
+    }
+
+    /// The backups of a machine that are to be taken: first those that deletions wait for, then
+    /// those that were asked for first.
+    pub fn queued_backups(&mut self, node: &NodeId, limit: i64) -> Result<Vec<Backup>, StoreError> {
+        let condition = "node = $1 AND state = 'Queued' \
+                         ORDER BY last DESC, requested_at, id LIMIT $2";
+        self.many(condition, &values![node, limit])
+    }
+
+    /// The backups of a machine that are being taken, or were when it stopped.
+    pub fn running_backups(&mut self, node: &NodeId) -> Result<Vec<Backup>, StoreError> {
+        let condition = "node = $1 AND state = 'Running' ORDER BY requested_at, id";
+        self.many(condition, &values![node])
+    }
+
+    /// The good backups of a machine that no engine has loaded yet: first those of which nothing
+    /// is noted, then the oldest.
+    pub fn unverified_backups(
+        &mut self,
+        node: &NodeId,
+        limit: i64,
+    ) -> Result<Vec<Backup>, StoreError> {
+        let condition = "node = $1 AND state = 'Success' AND verified_at IS NULL \
+                         ORDER BY trial_note IS NOT NULL, ended_at, id LIMIT $2";
+        self.many(condition, &values![node, limit])
+    }
+
+    /// The backups of a machine that are to be removed.
+    pub fn removing_backups(
+        &mut self,
+        node: &NodeId,
+        limit: i64,
+    ) -> Result<Vec<Backup>, StoreError> {
+        let condition = "node = $1 AND state = 'Removing' ORDER BY requested_at, id LIMIT $2";
+        self.many(condition, &values![node, limit])
+    }
+
+    /// Writes down what became of a backup; false if there is none of that number, or if what it
+    /// was can't become that.
+    pub fn set_backup_state(
+        &mut self,
+        id: BackupId,
+        state: &BackupState,
+    ) -> Result<bool, StoreError> {
+        match self.lock_backup(id)? {
+            Some(backup) if backup.state.may_become(state) => {
+                let row = columns_of_state(&backup, state);
+                self.update("backups", &row, ("id", values![id][0].clone()))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Notes that an engine loaded a backup; false unless it is a good one.
+    pub fn set_backup_verified(&mut self, id: BackupId, at: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE backups SET verified_at = $1, trial_note = NULL \
+                   WHERE id = $2 AND state = 'Success'";
+        Ok(self.execute(sql, &values![at, id])? == 1)
+    }
+
+    /// Notes why no engine has loaded a backup yet; false if there is none of that number.
+    pub fn set_trial_note(&mut self, id: BackupId, note: Option<&str>) -> Result<bool, StoreError> {
+        let sql = "UPDATE backups SET trial_note = $1 WHERE id = $2";
+        Ok(self.execute(sql, &values![note, id])? == 1)
+    }
+
+    /// Removes the row of a backup that is being removed; false if there is none such.
+    pub fn forget_backup(&mut self, id: BackupId) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM backups WHERE id = $1 AND state = 'Removing'";
+        Ok(self.execute(sql, &values![id])? == 1)
+    }
+
+    fn one(&mut self, condition: &str, values: &[Value]) -> Result<Option<Backup>, StoreError> {
+        Ok(self.many(condition, values)?.pop())
+    }
+
+    fn many(&mut self, condition: &str, values: &[Value]) -> Result<Vec<Backup>, StoreError> {
+        let sql = format!("SELECT * FROM backups WHERE {condition}");
+        let rows = self.select("backups", &sql, values)?;
+        rows.into_iter().map(read).collect()
+    }
+}
+
+fn columns_of(backup: &Backup) -> [(&'static str, Value); 17] {
+    let Backup {
+        id,
+        job,
+        instance,
+        account,
+        region,
+        node,
+        instance_type,
+        node_type,
+        version,
+        class,
+        capacity_mb,
+        mode,
+        last,
+        retention_days,
+        requested_at,
+        state: _,
+        verified_at,
+        trial_note,
+    } = backup;
+    columns! {
+        id: id, job: job, instance: instance, account: account, region: region, node: node,
+        instance_type: instance_type, node_type: node_type, version: version, class: class,
+        capacity_mb: capacity_mb, mode: mode, last: last, retention_days: retention_days,
+        requested_at: requested_at, verified_at: verified_at, trial_note: trial_note,
+    }
+}
+
+/// What a backup's row says of its state: each state has all columns, most of them empty.
+fn columns_of_state(backup: &Backup, state: &BackupState) -> [(&'static str, Value); 12] {
+    let backup = Backup { state: state.clone(), ..backup.clone() };
+    let (stage, percent) = match state {
+        BackupState::Running { stage, percent, .. } => (Some(*stage), Some(u16::from(*percent))),
+        _ => (None, None),
+    };
+    let (started, ended) = match state {
+        BackupState::Running { started, .. } => (Some(*started), None),
+        BackupState::Success(taken) => (Some(taken.started), Some(taken.ended)),
+        BackupState::Failed { started, ended, .. } => (*started, Some(*ended)),
+        BackupState::Queued | BackupState::Removing => (None, None),
+    };
+    let reason = match state {
+        BackupState::Failed { reason, .. } => Some(reason),
+        _ => None,
+    };
+    let taken = state.taken();
+    columns! {
+        state: state_word(state), stage: stage, percent: percent, started_at: started,
+        ended_at: ended, reason: reason, bytes: taken.map(|taken| taken.bytes),
+        keys: taken.map(|taken| taken.keys), digest: taken.map(|taken| &taken.digest),
+        expires_at: backup.expires(), engine: taken.map(|taken| taken.engine),
+        listed_at: backup.listed_at(),
+    }
+}
+
+/// The stored words of the states, which conditions and indices name.
+fn state_word(state: &BackupState) -> &'static str {
+    match state {
+        BackupState::Queued => "Queued",
+        BackupState::Running { .. } => "Running",
+        BackupState::Success(_) => "Success",
+        BackupState::Failed { .. } => "Failed",
+        BackupState::Removing => "Removing",
+    }
+}
+
+pub(crate) fn read(mut row: Row) -> Result<Backup, StoreError> {
+    Ok(Backup {
+        id: row.take("id")?,
+        job: row.take("job")?,
+        instance: row.take("instance")?,
+        account: row.take("account")?,
+        region: row.take("region")?,
+        node: row.take("node")?,
+        instance_type: row.take("instance_type")?,
+        node_type: row.take("node_type")?,
+        version: row.take("version")?,
+        class: row.take("class")?,
+        capacity_mb: row.take("capacity_mb")?,
+        mode: row.take("mode")?,
+        last: row.take("last")?,
+        retention_days: row.take("retention_days")?,
+        requested_at: row.take("requested_at")?,
+        state: read_state(&mut row)?,
+        verified_at: row.take("verified_at")?,
+        trial_note: row.take("trial_note")?,
+    })
+}
+
+fn read_state(row: &mut Row) -> Result<BackupState, StoreError> {
+    let word: String = row.take("state")?;
+    Ok(match word.as_str() {
+        "Queued" => BackupState::Queued,
+        "Running" => BackupState::Running {
+            stage: row.take("stage")?,
+            percent: u8::try_from(row.take::<u16>("percent")?)
+                .map_err(|_| row.inconsistent("percent"))?,
+            started: row.take("started_at")?,
+        },
+        "Success" => BackupState::Success(Taken {
+            started: row.take("started_at")?,
+            ended: row.take("ended_at")?,
+            bytes: row.take("bytes")?,
+            keys: row.take("keys")?,
+            digest: row.take("digest")?,
+            expires: row.take("expires_at")?,
+            engine: row.take("engine")?,
+        }),
+        "Failed" => BackupState::Failed {
+            started: row.take("started_at")?,
+            ended: row.take("ended_at")?,
+            reason: row.take("reason")?,
+        },
+        "Removing" => BackupState::Removing,
+        _ => return Err(row.inconsistent("state")),
+    })
+}
