@@ -42,6 +42,7 @@ CREATE TABLE backups (
     reason TEXT,
     bytes BIGINT,
     keys BIGINT,
+    expiring BIGINT,
     digest TEXT,
     expires_at BIGINT,
     engine TEXT,

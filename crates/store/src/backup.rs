@@ -201,7 +201,7 @@ fn columns_of(backup: &Backup) -> [(&'static str, Value); 17] {
 }
 
 /// What a backup's row says of its state: each state has all columns, most of them empty.
-fn columns_of_state(backup: &Backup, state: &BackupState) -> [(&'static str, Value); 12] {
+fn columns_of_state(backup: &Backup, state: &BackupState) -> [(&'static str, Value); 13] {
     let backup = Backup { state: state.clone(), ..backup.clone() };
     let (stage, percent) = match state {
         BackupState::Running { stage, percent, .. } => (Some(*stage), Some(u16::from(*percent))),
@@ -221,7 +221,8 @@ fn columns_of_state(backup: &Backup, state: &BackupState) -> [(&'static str, Val
     columns! {
         state: state_word(state), stage: stage, percent: percent, started_at: started,
         ended_at: ended, reason: reason, bytes: taken.map(|taken| taken.bytes),
-        keys: taken.map(|taken| taken.keys), digest: taken.map(|taken| &taken.digest),
+        keys: taken.map(|taken| taken.keys), expiring: taken.map(|taken| taken.expiring),
+        digest: taken.map(|taken| &taken.digest),
         expires_at: backup.expires(), engine: taken.map(|taken| taken.engine),
         listed_at: backup.listed_at(),
     }
@@ -276,6 +277,7 @@ fn read_state(row: &mut Row) -> Result<BackupState, StoreError> {
             ended: row.take("ended_at")?,
             bytes: row.take("bytes")?,
             keys: row.take("keys")?,
+            expiring: row.take("expiring")?,
             digest: row.take("digest")?,
             expires: row.take("expires_at")?,
             engine: row.take("engine")?,

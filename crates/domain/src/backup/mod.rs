@@ -126,6 +126,8 @@ pub struct Taken {
     pub bytes: i64,
     /// How many keys the engine had when it forked.
     pub keys: i64,
+    /// How many of these had a time to live: they may be gone when it is loaded.
+    pub expiring: i64,
     /// SHA-256 of the plain file, in lower-case hex.
     pub digest: String,
     /// When its retention ends.
@@ -226,3 +228,6 @@ impl BackupState {
         if let Self::Success(taken) = self { Some(taken) } else { None }
     }
 }
+
+#[cfg(test)]
+mod tests;
