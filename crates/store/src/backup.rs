@@ -148,6 +148,14 @@ impl Tx<'_> {
         Ok(self.execute(sql, &values![at, id])? == 1)
     }
 
+    /// Lets a good backup be proven once more, as if no engine had loaded it yet; false if there
+    /// is none such.
+    pub fn ask_backup_proof(&mut self, id: BackupId) -> Result<bool, StoreError> {
+        let sql = "UPDATE backups SET verified_at = NULL, trial_note = NULL \
+                   WHERE id = $1 AND state = 'Success'";
+        Ok(self.execute(sql, &values![id])? == 1)
+    }
+
     /// Notes why no engine has loaded a backup yet; false if there is none of that number.
     pub fn set_trial_note(&mut self, id: BackupId, note: Option<&str>) -> Result<bool, StoreError> {
         let sql = "UPDATE backups SET trial_note = $1 WHERE id = $2";
