@@ -4,18 +4,18 @@
 //! backup. Whoever lets an instance begin a restore, or removes a backup, locks the backup.
 
 use jiff::Timestamp;
-use ourkv_domain::backup::{Backup, BackupId, BackupJobId, BackupState, Taken};
+use ourkv_domain::backup::{Backup, BackupId, BackupJobId, BackupState};
 use ourkv_domain::ids::{InstanceId, NodeId};
 
-use crate::column::{Row, Value, columns, values};
+use crate::backup_row::{columns_of, columns_of_state, read};
+use crate::column::{Value, values};
 use crate::error::StoreError;
 use crate::tx::Tx;
 
 impl Tx<'_> {
     /// Adds a backup.
     pub fn insert_backup(&mut self, backup: &Backup) -> Result<(), StoreError> {
-        let mut row = columns_of(backup).to_vec();
-        row.extend(columns_of_state(backup, &backup.state));
+        let row = [&columns_of(backup)[..], &columns_of_state(backup)[..]].concat();
         self.insert("backups", &row, "").map(|_| ())
     }
 
@@ -134,7 +134,7 @@ impl Tx<'_> {
     ) -> Result<bool, StoreError> {
         match self.lock_backup(id)? {
             Some(backup) if backup.state.may_become(state) => {
-                let row = columns_of_state(&backup, state);
+                let row = columns_of_state(&Backup { state: state.clone(), ..backup });
                 self.update("backups", &row, ("id", values![id][0].clone()))
             }
             _ => Ok(false),
@@ -177,125 +177,4 @@ impl Tx<'_> {
         let rows = self.select("backups", &sql, values)?;
         rows.into_iter().map(read).collect()
     }
-}
-
-fn columns_of(backup: &Backup) -> [(&'static str, Value); 17] {
-    let Backup {
-        id,
-        job,
-        instance,
-        account,
-        region,
-        node,
-        instance_type,
-        node_type,
-        version,
-        class,
-        capacity_mb,
-        mode,
-        last,
-        retention_days,
-        requested_at,
-        state: _,
-        verified_at,
-        trial_note,
-    } = backup;
-    columns! {
-        id: id, job: job, instance: instance, account: account, region: region, node: node,
-        instance_type: instance_type, node_type: node_type, version: version, class: class,
-        capacity_mb: capacity_mb, mode: mode, last: last, retention_days: retention_days,
-        requested_at: requested_at, verified_at: verified_at, trial_note: trial_note,
-    }
-}
-
-/// What a backup's row says of its state: each state has all columns, most of them empty.
-fn columns_of_state(backup: &Backup, state: &BackupState) -> [(&'static str, Value); 13] {
-    let backup = Backup { state: state.clone(), ..backup.clone() };
-    let (stage, percent) = match state {
-        BackupState::Running { stage, percent, .. } => (Some(*stage), Some(u16::from(*percent))),
-        _ => (None, None),
-    };
-    let (started, ended) = match state {
-        BackupState::Running { started, .. } => (Some(*started), None),
-        BackupState::Success(taken) => (Some(taken.started), Some(taken.ended)),
-        BackupState::Failed { started, ended, .. } => (*started, Some(*ended)),
-        BackupState::Queued | BackupState::Removing => (None, None),
-    };
-    let reason = match state {
-        BackupState::Failed { reason, .. } => Some(reason),
-        _ => None,
-    };
-    let taken = state.taken();
-    columns! {
-        state: state_word(state), stage: stage, percent: percent, started_at: started,
-        ended_at: ended, reason: reason, bytes: taken.map(|taken| taken.bytes),
-        keys: taken.map(|taken| taken.keys), expiring: taken.map(|taken| taken.expiring),
-        digest: taken.map(|taken| &taken.digest),
-        expires_at: backup.expires(), engine: taken.map(|taken| taken.engine),
-        listed_at: backup.listed_at(),
-    }
-}
-
-/// The stored words of the states, which conditions and indices name.
-fn state_word(state: &BackupState) -> &'static str {
-    match state {
-        BackupState::Queued => "Queued",
-        BackupState::Running { .. } => "Running",
-        BackupState::Success(_) => "Success",
-        BackupState::Failed { .. } => "Failed",
-        BackupState::Removing => "Removing",
-    }
-}
-
-pub(crate) fn read(mut row: Row) -> Result<Backup, StoreError> {
-    Ok(Backup {
-        id: row.take("id")?,
-        job: row.take("job")?,
-        instance: row.take("instance")?,
-        account: row.take("account")?,
-        region: row.take("region")?,
-        node: row.take("node")?,
-        instance_type: row.take("instance_type")?,
-        node_type: row.take("node_type")?,
-        version: row.take("version")?,
-        class: row.take("class")?,
-        capacity_mb: row.take("capacity_mb")?,
-        mode: row.take("mode")?,
-        last: row.take("last")?,
-        retention_days: row.take("retention_days")?,
-        requested_at: row.take("requested_at")?,
-        state: read_state(&mut row)?,
-        verified_at: row.take("verified_at")?,
-        trial_note: row.take("trial_note")?,
-    })
-}
-
-fn read_state(row: &mut Row) -> Result<BackupState, StoreError> {
-    let word: String = row.take("state")?;
-    Ok(match word.as_str() {
-        "Queued" => BackupState::Queued,
-        "Running" => BackupState::Running {
-            stage: row.take("stage")?,
-            percent: u8::try_from(row.take::<u16>("percent")?)
-                .map_err(|_| row.inconsistent("percent"))?,
-            started: row.take("started_at")?,
-        },
-        "Success" => BackupState::Success(Taken {
-            started: row.take("started_at")?,
-            ended: row.take("ended_at")?,
-            bytes: row.take("bytes")?,
-            keys: row.take("keys")?,
-            expiring: row.take("expiring")?,
-            digest: row.take("digest")?,
-            expires: row.take("expires_at")?,
-            engine: row.take("engine")?,
-        }),
-        "Failed" => BackupState::Failed {
-            started: row.take("started_at")?,
-            ended: row.take("ended_at")?,
-            reason: row.take("reason")?,
-        },
-        "Removing" => BackupState::Removing,
-        _ => return Err(row.inconsistent("state")),
-    })
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use ourkv_domain::backup::{Backup, BackupId, BackupJobId, BackupMode};
 use ourkv_domain::ids::{InstanceId, NodeId};
 
-use crate::backup::read;
+use crate::backup_row::read;
 use crate::column::{ToValue, Value, values};
 use crate::error::StoreError;
 use crate::instance_filter::Page;
@@ -100,20 +100,20 @@ impl Tx<'_> {
 impl BackupFilter {
     /// What stands after `WHERE`, and its values.
     fn condition(&self, instance: &InstanceId) -> (String, Vec<Value>) {
-        let mut sql = String::from("instance = $1 AND state IN ('Success', 'Failed')");
         let mut values = vec![instance.to_value()];
-        let clauses = [
+        let mut clauses = vec![String::from("instance = $1 AND state IN ('Success', 'Failed')")];
+        let wanted = [
             ("listed_at >=", self.from.map(|time| time.to_value())),
             ("listed_at <=", self.to.map(|time| time.to_value())),
             ("id =", self.id.map(|id| id.to_value())),
             ("job =", self.job.map(|job| job.to_value())),
         ];
-        for (clause, value) in clauses {
+        for (clause, value) in wanted {
             if let Some(value) = value {
                 values.push(value);
-                sql.push_str(&format!(" AND {clause} ${}", values.len()));
+                clauses.push(format!("{clause} ${}", values.len()));
             }
         }
-        (sql, values)
+        (clauses.join(" AND "), values)
     }
 }

@@ -18,18 +18,17 @@ pub(crate) fn status_sql(intent: &str, phase: &str, restoring: &str) -> String {
         Phase::Unavailable { reason: String::new() },
         Phase::Inactive,
     ];
-    let mut sql = format!("CASE {intent}");
-    for wanted in Intent::VARIANTS {
+    let of_intent = |wanted: &Intent| {
         let words = phases.iter().filter_map(|seen| {
             let word = word(*wanted, seen, restoring)?;
             Some(format!(" WHEN '{}' THEN {word}", phase_word(seen)))
         });
         let words: String = words.collect();
-        if !words.is_empty() {
-            sql.push_str(&format!(" WHEN '{wanted}' THEN CASE {phase}{words} END"));
-        }
-    }
-    sql + " END"
+        // An instance that is gone for its owner has no status.
+        (!words.is_empty()).then(|| format!(" WHEN '{wanted}' THEN CASE {phase}{words} END"))
+    };
+    let words: String = Intent::VARIANTS.iter().filter_map(of_intent).collect();
+    format!("CASE {intent}{words} END")
 }
 
 fn word(intent: Intent, phase: &Phase, restoring: &str) -> Option<String> {

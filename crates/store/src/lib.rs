@@ -40,6 +40,7 @@ mod audit;
 mod backup;
 mod backup_list;
 mod backup_policy;
+mod backup_row;
 mod column;
 mod coupon;
 mod driver;

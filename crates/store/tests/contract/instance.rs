@@ -31,16 +31,21 @@ fn insert(database: &Database, instances: Vec<Instance>) {
     });
 }
 
-fn load(database: &Database, name: &'static str) -> Instance {
+pub(crate) fn load(database: &Database, name: &'static str) -> Instance {
     database.read(move |tx| tx.instance(&id(name))).unwrap()
 }
 
-fn observe(database: &Database, name: &'static str, phase: Phase, generation: i64) -> bool {
+pub(crate) fn observe(
+    database: &Database,
+    name: &'static str,
+    phase: Phase,
+    generation: i64,
+) -> bool {
     let observed = Observed { phase, generation, since: at(50) };
     database.write(move |tx| tx.record_observed(&id(name), &observed))
 }
 
-fn phases() -> [Phase; 5] {
+pub(crate) fn phases() -> [Phase; 5] {
     [
         Phase::Creating { trouble: None },
         Phase::Creating { trouble: Some("no memory".into()) },
@@ -112,15 +117,20 @@ fn nothing_undoes_a_deletion(database: &Database) {
 }
 
 /// The denormalised column is read through the filter, the truth is what the domain says.
-fn assert_status(database: &Database, name: &'static str) {
+pub(crate) fn assert_status(database: &Database, name: &'static str) {
     let truth = load(database, name).status();
     let found = |status: Status| {
         let filter = Filter { ids: vec![id(name)], status: Some(status), ..Filter::default() };
         database.read(move |tx| tx.count_instances(&filter)) == 1
     };
-    for status in
-        [Status::Creating, Status::Normal, Status::Unavailable, Status::Inactive, Status::Changing]
-    {
+    for status in [
+        Status::Creating,
+        Status::Normal,
+        Status::Unavailable,
+        Status::Inactive,
+        Status::Changing,
+        Status::BackupRecovering,
+    ] {
         assert_eq!(found(status), truth == Some(status), "{status} of {truth:?}");
     }
 }

@@ -8,16 +8,21 @@
 mod account;
 mod address;
 mod audit;
+mod backup;
+mod backup_policy;
 mod billing;
 mod database;
+mod event;
 mod idempotency;
 mod instance;
 mod instance_filter;
 mod network;
 mod opening;
+mod restore;
 mod sample;
 mod secrecy;
 mod transaction;
+mod upgrade;
 mod zone;
 
 /// Makes a test on SQLite and one on PostgreSQL of each function.
