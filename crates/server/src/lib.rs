@@ -6,5 +6,6 @@ pub mod actions;
 pub mod cli;
 pub mod config;
 pub mod gateway;
+pub mod links;
 pub mod opening;
 pub mod wiring;

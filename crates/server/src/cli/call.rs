@@ -123,19 +123,22 @@ fn parameters(arguments: &[String], stdin: &mut impl Read) -> anyhow::Result<Par
         };
         let value = match value.strip_prefix('@') {
             None => value.to_owned(),
-            Some("-") => {
-                let mut text = String::new();
-                stdin.read_to_string(&mut text).context("standard input")?;
-                without_line_end(&text).to_owned()
-            }
-            Some(file) => {
-                let text = fs::read_to_string(file).with_context(|| file.to_owned())?;
-                without_line_end(&text).to_owned()
-            }
+            Some(source) => read_value(source, stdin)?,
         };
         params.insert(name, value);
     }
     Ok(params)
+}
+
+/// What a file holds, or standard input for `-`, less one line end.
+pub(super) fn read_value(source: &str, stdin: &mut impl Read) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if source == "-" {
+        stdin.read_to_string(&mut text).context("standard input")?;
+    } else {
+        text = fs::read_to_string(source).with_context(|| source.to_owned())?;
+    }
+    Ok(without_line_end(&text).to_owned())
 }
 
 fn without_line_end(text: &str) -> &str {

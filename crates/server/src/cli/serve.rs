@@ -44,6 +44,13 @@ pub(super) struct Serve {
     /// takes over what the vSwitches hold, so they must hold no address that is in use elsewhere
     #[arg(long)]
     host_addresses: bool,
+    /// Where backups are kept: a folder, or `s3://BUCKET/PREFIX`; its key belongs into the
+    /// environment or the file [default: `backups` in the data directory]
+    #[arg(long, value_name = "URL")]
+    backup_url: Option<String>,
+    /// Delete instances that are paid by the hour without backing them up once more
+    #[arg(long)]
+    no_final_backup: bool,
     /// How log lines look [default: text]
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -57,6 +64,8 @@ impl Serve {
         flags.dns.clone_from(&self.dns);
         flags.address_block.clone_from(&self.address_block);
         flags.host_addresses = self.host_addresses;
+        flags.backup_url.clone_from(&self.backup_url);
+        flags.no_final_backup = self.no_final_backup;
         flags.log_format = self.log_format;
     }
 

@@ -15,6 +15,8 @@ pub struct Limits {
     pub header_seconds: NonZeroU64,
     /// Seconds for the body of a request to arrive.
     pub body_seconds: NonZeroU64,
+    /// Seconds after which a client that takes nothing of its answer is left.
+    pub stall_seconds: NonZeroU64,
     /// Seconds that requests under way get at the end of the program.
     pub shutdown_seconds: u64,
 }
@@ -30,6 +32,11 @@ impl Limits {
         Duration::from_secs(self.body_seconds.get())
     }
 
+    /// How long a client may take nothing of its answer.
+    pub fn stall_timeout(&self) -> Duration {
+        Duration::from_secs(self.stall_seconds.get())
+    }
+
     /// How long requests under way get at the end.
     pub fn shutdown_timeout(&self) -> Duration {
         Duration::from_secs(self.shutdown_seconds)
@@ -42,6 +49,7 @@ impl Default for Limits {
             connections: NonZeroUsize::MIN.saturating_add(16_383),
             header_seconds: NonZeroU64::MIN.saturating_add(29),
             body_seconds: NonZeroU64::MIN.saturating_add(14),
+            stall_seconds: NonZeroU64::MIN.saturating_add(29),
             shutdown_seconds: 10,
         }
     }

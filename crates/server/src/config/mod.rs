@@ -5,6 +5,7 @@
 //! that names no key is not ours and is ignored. A value that may hold a password is never part
 //! of an error.
 
+mod backup;
 mod database;
 mod dns;
 mod engines;
@@ -21,6 +22,7 @@ use figment::Figment;
 use figment::providers::{Format, Toml};
 use serde::Deserialize;
 
+pub use backup::{Backup, BackupPlace, Bucket, BucketKey};
 pub use database::Database;
 pub use dns::{Dns, DnsListen};
 pub use engines::Engines;
@@ -47,6 +49,8 @@ pub struct Config {
     pub network: Network,
     /// The installed engines.
     pub engines: Engines,
+    /// What is done with backups.
+    pub backup: Backup,
     /// What one client may take.
     pub limits: Limits,
     /// What is logged, and how.
@@ -70,6 +74,8 @@ struct Raw {
     network: Network,
     #[serde(default)]
     engines: engines::Raw,
+    #[serde(default)]
+    backup: backup::Raw,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -104,7 +110,7 @@ impl Config {
         environment: Environment,
         flags: Flags,
     ) -> Result<Self, ConfigError> {
-        let home = environment.home();
+        let (home, variables) = (environment.home(), environment.clone());
         let mut figment = Figment::new();
         if let Some(file) = file {
             if !file.is_file() {
@@ -113,18 +119,30 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         let raw = figment.merge(environment).merge(flags).extract::<Raw>();
-        Self::complete(raw.map_err(|error| sources::explain(&error))?, home.as_deref())
+        let raw = raw.map_err(|error| sources::explain(&error))?;
+        Self::complete(raw, home.as_deref(), &variables)
     }
 
-    fn complete(raw: Raw, home: Option<&Path>) -> Result<Self, ConfigError> {
+    fn complete(
+        raw: Raw,
+        home: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
         let under_home =
             |key, rest: &str| home.map(|home| home.join(rest)).ok_or(ConfigError::Homeless(key));
+        let data_dir = match raw.data_dir {
+            Some(dir) => dir,
+            None => under_home("data_dir", "data")?,
+        };
+        let backup = raw.backup.complete(&data_dir, environment);
         Ok(Self {
             listen: raw.listen,
-            data_dir: match raw.data_dir {
-                Some(dir) => dir,
-                None => under_home("data_dir", "data")?,
-            },
+            data_dir,
+            backup: backup.map_err(|problem| ConfigError::Value {
+                key: "backup".into(),
+                source_name: "the settings and AWS_*".into(),
+                problem: problem.to_string(),
+            })?,
             database: raw.database,
             substrate: raw.substrate,
             dns: raw.dns,

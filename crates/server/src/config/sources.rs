@@ -19,13 +19,32 @@ const KEYS: &[&str] = &[
     "network.address_block",
     "network.host_addresses",
     "engines.dir",
+    "backup.url",
+    "backup.endpoint",
+    "backup.region",
+    "backup.allow_http",
+    "backup.access_key_id",
+    "backup.secret_access_key",
+    "backup.session_token",
+    "backup.final",
+    "backup.prove",
+    "backup.link_seconds",
+    "backup.public_url",
+    "backup.per_day",
+    "backup.saves",
     "limits.connections",
     "limits.header_seconds",
     "limits.body_seconds",
+    "limits.stall_seconds",
     "limits.shutdown_seconds",
     "log.format",
     "log.level",
 ];
+
+/// Keys, or sections with a dot, that take a number, and keys that take yes or no.
+const NUMBERS: &[&str] = &["limits.", "backup.link_seconds", "backup.per_day", "backup.saves"];
+const SWITCHES: &[&str] =
+    &["network.host_addresses", "backup.allow_http", "backup.final", "backup.prove"];
 
 const ENVIRONMENT: &str = "the environment";
 const COMMAND_LINE: &str = "the command line";
@@ -96,6 +115,10 @@ pub struct Flags {
     pub address_block: Option<String>,
     /// `--host-addresses`
     pub host_addresses: bool,
+    /// `--backup-url`
+    pub backup_url: Option<String>,
+    /// `--no-final-backup`
+    pub no_final_backup: bool,
     /// `--log-format`
     pub log_format: Option<LogFormat>,
 }
@@ -117,6 +140,8 @@ impl Provider for Flags {
             ("dns.listen", text(&self.dns)),
             ("network.address_block", text(&self.address_block)),
             ("network.host_addresses", self.host_addresses.then(|| Value::from(true))),
+            ("backup.url", text(&self.backup_url)),
+            ("backup.final", self.no_final_backup.then(|| Value::from(false))),
             ("log.format", log_format),
         ];
         Ok(tree(given.into_iter().filter_map(|(key, value)| Some((key, value?)))))
@@ -125,9 +150,11 @@ impl Provider for Flags {
 
 /// Text, except where the key takes something else and the text is that.
 fn value(key: &str, text: &str) -> Value {
-    match (key, text.parse::<u64>(), text.parse::<bool>()) {
-        (_, Ok(number), _) if key.starts_with("limits.") => Value::from(number),
-        ("network.host_addresses", _, Ok(on)) => Value::from(on),
+    match (text.parse::<u64>(), text.parse::<bool>()) {
+        (Ok(number), _) if NUMBERS.iter().any(|start| key.starts_with(start)) => {
+            Value::from(number)
+        }
+        (_, Ok(on)) if SWITCHES.contains(&key) => Value::from(on),
         _ => Value::from(text),
     }
 }

@@ -77,7 +77,98 @@ fn numbers_come_from_variables_only_where_numbers_are_meant() {
     assert_eq!(config.data_dir, Path::new("2015"));
 }
 
+#[test]
+fn backups_are_kept_proven_and_taken_before_the_end_unless_told_otherwise() {
+    let backup = load(&[], Flags::default()).unwrap().backup;
+    let folder = "/home/someone/.local/share/ourkv/data/backups";
+    assert_eq!(backup.place, BackupPlace::Folder(folder.into()));
+    assert!(backup.last && backup.prove);
+    assert_eq!((backup.per_day, backup.saves.get(), backup.link_seconds.get()), (20, 2, 3600));
+
+    let variables = [
+        ("OURKV_BACKUP_FINAL", "true"),
+        ("OURKV_BACKUP_PROVE", "false"),
+        ("OURKV_BACKUP_SAVES", "5"),
+        ("OURKV_BACKUP_URL", "/mnt/variable"),
+    ];
+    let flags = Flags {
+        no_final_backup: true,
+        backup_url: Some("file:///mnt/flag".into()),
+        ..Flags::default()
+    };
+    let backup = load(&variables, flags).unwrap().backup;
+    assert_eq!(backup.place, BackupPlace::Folder("/mnt/flag".into()));
+    assert!(!backup.last && !backup.prove);
+    assert_eq!(backup.saves.get(), 5);
+}
+
+fn bucket(variables: &[(&str, &str)]) -> Bucket {
+    match load(variables, Flags::default()).unwrap().backup.place {
+        BackupPlace::Bucket(bucket) => bucket,
+        BackupPlace::Folder(folder) => panic!("{}", folder.display()),
+    }
+}
+
+#[test]
+fn a_bucket_has_one_whole_key_and_never_prints_it() {
+    let url = ("OURKV_BACKUP_URL", "s3://our-backups/kv/");
+    let aws = [
+        url,
+        ("AWS_ACCESS_KEY_ID", "AKIAvariable"),
+        ("AWS_SECRET_ACCESS_KEY", "hidden-word"),
+        ("AWS_SESSION_TOKEN", "hidden-token"),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000"),
+    ];
+    let found = bucket(&aws);
+    assert_eq!(found.url, "s3://our-backups/kv");
+    assert_eq!(found.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(found.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+    assert!(!format!("{found:?}").contains("hidden"));
+    assert_eq!(found.key.unwrap().secret.expose(), "hidden-word");
+
+    let own = [
+        ("OURKV_BACKUP_ACCESS_KEY_ID", "AKIAown"),
+        ("OURKV_BACKUP_SECRET_ACCESS_KEY", "own-word"),
+        ("OURKV_BACKUP_REGION", "us-east-1"),
+    ];
+    let found = bucket(&[&aws[..], &own[..]].concat());
+    let key = found.key.unwrap();
+    assert_eq!((key.id.expose(), key.secret.expose(), key.token), ("AKIAown", "own-word", None));
+    assert_eq!(found.region.as_deref(), Some("us-east-1"));
+    assert_eq!(bucket(&[url]).key, None);
+
+    for half in [("AWS_ACCESS_KEY_ID", "AKIA"), ("OURKV_BACKUP_SECRET_ACCESS_KEY", "hidden-word")] {
+        let error = load(&[url, half], Flags::default()).unwrap_err().to_string();
+        assert!(error.contains("both") && !error.contains("hidden-word"), "{error}");
+    }
+}
+
+#[test]
+fn a_key_in_the_wrong_place_or_of_the_wrong_kind_is_in_no_error() {
+    let url = ("OURKV_BACKUP_URL", "s3://AKIA:hidden-word@bucket/x");
+    let error = load(&[url], Flags::default()).unwrap_err().to_string();
+    assert!(error.contains("backup.url") && !error.contains("hidden"), "{error}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ourkv.toml");
+    fs::write(&file, "[backup]\nsecret_access_key = 73577357\n").unwrap();
+    let error = Config::load(Some(&file), Environment::of(&[HOME]), Flags::default());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("backup.secret_access_key"), "{error}");
+    assert!(!error.contains("73577357"), "{error}");
+}
+
 #[rstest]
+#[case("OURKV_BACKUP_URL", "backups", "backup.url")]
+#[case("OURKV_BACKUP_URL", "gs://bucket", "backup.url")]
+#[case("OURKV_BACKUP_URL", "s3://bucket/../x", "backup.url")]
+#[case("OURKV_BACKUP_ENDPOINT", "127.0.0.1:9000", "backup.endpoint")]
+#[case("OURKV_BACKUP_FINAL", "perhaps", "backup.final")]
+#[case("OURKV_BACKUP_SAVES", "0", "backup.saves")]
+#[case("OURKV_BACKUP_PER_DAY", "-1", "backup.per_day")]
+#[case("OURKV_BACKUP_LINK_SECONDS", "0", "backup.link_seconds")]
+#[case("OURKV_BACKUP_PUBLIC_URL", "https://u:p@host", "backup.public_url")]
 #[case("OURKV_LISTEN", "nowhere", "listen")]
 #[case("OURKV_DNS_LISTEN", "no", "dns.listen")]
 #[case("OURKV_NETWORK_ADDRESS_BLOCK", "10.0.0.0/16", "network.address_block")]

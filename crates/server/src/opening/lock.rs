@@ -7,6 +7,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
 use super::{DataDir, OpenError};
 
 /// Held for as long as a server, or something that must not meet one, works on a directory.
@@ -41,6 +44,14 @@ impl ServeLock {
         writeln!(file, "{}", std::process::id()).map_err(trouble)?;
         Ok(Self(file))
     }
+
+    /// Whether a server seems to work on the directory: the process that took the lock last is
+    /// there. Trying the lock would be sure, and could refuse it to a server that just starts.
+    pub fn seems_taken(dir: &DataDir) -> bool {
+        let pid = std::fs::read_to_string(dir.lock()).ok();
+        let pid = pid.and_then(|pid| Pid::from_raw(pid.trim().parse().ok()?));
+        pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +62,9 @@ mod tests {
     fn the_second_server_is_told_the_pid_of_the_first() {
         let root = tempfile::tempdir().unwrap();
         let dir = DataDir::open_or_create(root.path()).unwrap();
+        assert!(!ServeLock::seems_taken(&dir));
         let first = ServeLock::take(&dir).unwrap();
+        assert!(ServeLock::seems_taken(&dir));
         let error = ServeLock::take(&dir).unwrap_err().to_string();
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         drop(first);

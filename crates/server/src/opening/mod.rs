@@ -31,6 +31,7 @@ pub use first_start::{FirstKey, RootKey};
 pub use lock::ServeLock;
 
 use crate::config::{Config, Database};
+use crate::links::LinkKey;
 
 /// An open data directory.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub struct Opened {
     pub dir: DataDir,
     /// What is remembered.
     pub store: Store,
+    /// Seals with the key of the directory.
+    pub sealer: Sealer,
     /// Ids and secrets.
     pub mint: Arc<Mint>,
     /// The time.
@@ -47,6 +50,8 @@ pub struct Opened {
     pub node: NodeId,
     /// Where instances get their addresses.
     pub block: LoopbackBlock,
+    /// What links to backups are signed with.
+    pub link_key: LinkKey,
 }
 
 impl Opened {
@@ -82,11 +87,12 @@ impl Opened {
             Database::Embedded => Location::Sqlite(dir.database()),
             Database::Postgres(url) => Location::Postgres(url.expose().to_owned()),
         };
-        let sealer = Sealer::new(key, Arc::clone(&mint));
+        let (sealer, link_key) = (Sealer::new(key, Arc::clone(&mint)), LinkKey::of(&key));
         // Opening may wait for the disk, for another process or for the network.
-        let opening = tokio::task::spawn_blocking(move || Store::open(&location, sealer));
+        let sealing = sealer.clone();
+        let opening = tokio::task::spawn_blocking(move || Store::open(&location, sealing));
         let store = opening.await.map_err(|_| OpenError::Panicked)??;
         let block = config.network.address_block.unwrap_or_else(|| LoopbackBlock::of(&node));
-        Ok(Self { dir, store, mint, clock: Arc::new(SystemClock), node, block })
+        Ok(Self { dir, store, sealer, mint, clock: Arc::new(SystemClock), node, block, link_key })
     }
 }
