@@ -53,10 +53,7 @@ CREATE TABLE backups (
 );
 CREATE UNIQUE INDEX backups_job ON backups (job);
 CREATE INDEX backups_instance ON backups (instance, listed_at);
-CREATE INDEX backups_open ON backups (node, state)
-    WHERE state IN ('Queued', 'Running', 'Removing');
-CREATE INDEX backups_unverified ON backups (node)
-    WHERE state = 'Success' AND verified_at IS NULL;
+CREATE INDEX backups_state ON backups (node, state, verified_at);
 CREATE INDEX backups_expiry ON backups (node, expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE backup_policies (
