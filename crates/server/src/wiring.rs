@@ -23,8 +23,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::actions::{Nudge, Platform};
-use crate::config::{Config, DnsListen};
+use crate::config::{BackupPlace, Config, DnsListen};
 use crate::gateway::{self, Gateway};
+use crate::links::Links;
 use crate::opening::Opened;
 
 /// How often histograms are folded up, so that they stay small between two scrapes.
@@ -114,7 +115,7 @@ impl Running {
         let stop = CancellationToken::new();
         let late = Arc::new(SetOnce::new());
         let (looking, looked) = watch::channel(false);
-        let platform = platform(config, &opened, &late, looked);
+        let platform = platform(config, &opened, address, &late, looked);
         let nudge = Arc::clone(&platform.nudge);
         let hands = start_hands(opened.clone(), place, Arc::clone(&late), nudge, stop.clone());
         let hands = tokio::spawn(hands);
@@ -184,10 +185,13 @@ async fn start_dns(
 fn platform(
     config: &Config,
     opened: &Opened,
+    address: SocketAddr,
     late: &Arc<SetOnce<reconciler::Handle>>,
     looked: watch::Receiver<bool>,
 ) -> Platform {
     let late = Arc::clone(late);
+    let backup = &config.backup;
+    let base = backup.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     Platform {
         store: opened.store.clone(),
         clock: opened.clock.clone(),
@@ -196,6 +200,10 @@ fn platform(
         node: opened.node.clone(),
         serves: config.network.host_addresses,
         domain_suffix: config.network.domain_suffix.clone(),
+        final_backup: backup.last,
+        backups_per_day: i64::from(backup.per_day),
+        backup_links: Links::new(opened.link_key.clone(), base, backup.link_lifetime()),
+        shelf_shared: matches!(backup.place, BackupPlace::Bucket(_)),
         looked,
         nudge: Arc::new(move || {
             if let Some(reconciler) = late.get() {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use ourkv_domain::audit::AuditLine;
+use ourkv_domain::backup::Backup;
 use ourkv_domain::catalogue::Catalogue;
 use ourkv_domain::clock::Clock;
 use ourkv_domain::ids::{AccessKeyId, AccountId, NodeId};
@@ -14,8 +15,9 @@ use ourkv_store::{Store, Tx};
 use tokio::sync::watch;
 
 use super::Failure;
+use crate::links::Links;
 
-/// Wakes the reconciler; takes no hint and returns at once.
+/// Wakes what makes intent true; takes no hint and returns at once.
 pub type Nudge = Arc<dyn Fn() + Send + Sync>;
 
 /// What is the same for every call.
@@ -35,10 +37,26 @@ pub struct Platform {
     pub serves: HostAddresses,
     /// What the names of endpoints end in.
     pub domain_suffix: String,
+    /// Whether an hourly-paid Redis instance leaves a last backup when it is deleted.
+    pub final_backup: bool,
+    /// How many manual backups an instance may have taken in 24 hours.
+    pub backups_per_day: i64,
+    /// Makes the links under which backups can be downloaded.
+    pub backup_links: Links,
+    /// Whether every control plane of the database reaches the same backups; otherwise those of
+    /// another machine are out of reach.
+    pub shelf_shared: bool,
     /// Whether every instance was looked at since the start, or was waited for long enough.
     pub looked: watch::Receiver<bool>,
-    /// Wakes the reconciler.
+    /// Wakes what makes intent true.
     pub nudge: Nudge,
+}
+
+impl Platform {
+    /// Whether what a backup holds can be fetched from here.
+    pub fn reaches(&self, backup: &Backup) -> bool {
+        self.shelf_shared || backup.node == self.node
+    }
 }
 
 /// Who calls.
@@ -112,7 +130,7 @@ impl Ctx {
         Ok(done)
     }
 
-    /// Wakes the reconciler, after a write.
+    /// Wakes what makes intent true, after a write.
     pub fn nudge(&self) {
         (self.platform.nudge)();
     }

@@ -5,11 +5,13 @@
 //! [`Ctx`] holds nothing to do so with. [`ACTIONS`] drives routing, `ourkv call`, `ourkv actions`
 //! and the coverage test; adding an action is a file and a line there.
 
+pub mod backup;
 pub mod catalogue;
 mod ctx;
 mod failure;
 pub mod instance;
 mod parameter;
+mod time;
 
 use async_trait::async_trait;
 use ourkv_wire::{Fault, Params};
@@ -24,6 +26,13 @@ pub(crate) use failure::refusals;
 
 /// Every action that ourkv knows, by name.
 pub static ACTIONS: &[&dyn Action] = &[
+    &backup::CreateBackup,
+    &backup::DeleteBackup,
+    &backup::DescribeBackupPolicy,
+    &backup::DescribeBackupTasks,
+    &backup::DescribeBackups,
+    &backup::ModifyBackupPolicy,
+    &backup::RestoreInstance,
     &instance::CreateInstance,
     &instance::DeleteInstance,
     &instance::DescribeInstanceAttribute,

@@ -3,14 +3,18 @@
 //! The instance is gone for its owner at once: the next query answers `NotFound`. Its engines are
 //! stopped, its data removed and its address released right after. Deleting it once more answers
 //! `NotFound`, like the vendor.
+//!
+//! Unless an operator turned that off, a last backup is taken first, of everything that has data
+//! worth one; it can be listed, restored and deleted until its days are over.
 
 use async_trait::async_trait;
 use ourkv_domain::ids::InstanceId;
-use ourkv_domain::instance::{ChargeType, Instance, Intent, Status};
+use ourkv_domain::instance::{ChargeType, Instance, InstanceType, Intent, NodeType, Status};
 use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
 use super::{NoInstance, instance_id, visible};
+use crate::actions::backup::order::Order;
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
 
 /// The action.
@@ -36,7 +40,7 @@ refusals! {
 impl Endpoint for DeleteInstance {
     const DESCRIPTOR: Descriptor = Descriptor {
         name: "DeleteInstance",
-        summary: "Deletes an hourly-paid instance and its data.",
+        summary: "Deletes an hourly-paid instance, after a last backup.",
         effect: Effect::Write,
         parameters: &[Parameter::required("InstanceId", "The instance.")],
         faults: &[NoInstance::FAULTS, Refusal::FAULTS],
@@ -51,6 +55,7 @@ impl Endpoint for DeleteInstance {
     async fn run(ctx: &Ctx, id: InstanceId) -> Result<Response, Failure> {
         let account = ctx.caller.account.clone();
         let now = ctx.now;
+        let last = ctx.platform.final_backup.then(|| Order::new(&ctx.platform.mint, now));
         ctx.write(move |tx| {
             tx.lock_account(&account)?;
             tx.lock_instance(&id)?;
@@ -60,6 +65,9 @@ impl Endpoint for DeleteInstance {
             }
             if !may_be_deleted(&instance) {
                 return Err(Refusal::WrongState.into());
+            }
+            if let Some(last) = last.as_ref().filter(|_| has_data(&instance)) {
+                last.last(tx, &instance)?;
             }
             tx.set_intent(&id, Intent::Delete)?;
             // What is given back costs nothing more, however long its removal takes.
@@ -80,4 +88,16 @@ fn may_be_deleted(instance: &Instance) -> bool {
         Some(Status::Creating) => instance.observed.phase.trouble().is_some(),
         _ => false,
     }
+}
+
+/// Whether there are data that a backup can be taken of. An engine that is not running has some
+/// only where they are on the disk: one without a replica promises none.
+fn has_data(instance: &Instance) -> bool {
+    let kept = instance.spec.node_type == NodeType::MasterSlave;
+    instance.spec.instance_type == InstanceType::Redis
+        && match instance.status() {
+            Some(Status::Normal) => true,
+            Some(Status::Unavailable | Status::Inactive) => kept,
+            _ => false,
+        }
 }

@@ -1,9 +1,10 @@
 //! How the query actions describe an instance: what DescribeInstances and
 //! DescribeInstanceAttribute have in common.
 
-use jiff::Timestamp;
 use ourkv_domain::instance::{Charge, Instance, Network, NodeType, Status};
 use serde::Serialize;
+
+use crate::actions::time;
 
 /// What both actions say of an instance. What it does not have is left out.
 #[derive(Debug, Serialize)]
@@ -82,7 +83,7 @@ impl Described {
             bandwidth: spec.bandwidth_mbps,
             connections: spec.connections,
             qps: spec.qps,
-            create_time: time(instance.created_at),
+            create_time: time::seconds(instance.created_at),
             end_time: end_time(instance),
             vpc_id,
             v_switch_id,
@@ -116,22 +117,6 @@ pub(super) fn network_ids(instance: &Instance) -> (Option<String>, Option<String
 pub(super) fn end_time(instance: &Instance) -> Option<String> {
     match instance.charge {
         Charge::PostPaid => None,
-        Charge::PrePaid { end, .. } => Some(time(end)),
-    }
-}
-
-/// `YYYY-MM-DDThh:mm:ssZ`, the service's form of a time.
-fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_no_fraction() {
-        let at = "2019-01-18T16:00:00.999Z".parse().unwrap();
-        assert_eq!(time(at), "2019-01-18T16:00:00Z");
+        Charge::PrePaid { end, .. } => Some(time::seconds(end)),
     }
 }

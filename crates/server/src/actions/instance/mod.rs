@@ -28,12 +28,12 @@ refusals! {
 }
 
 /// The `InstanceId` parameter. A text that can't be an id is the id of no instance.
-fn instance_id(params: &Params) -> Result<InstanceId, Fault> {
+pub(super) fn instance_id(params: &Params) -> Result<InstanceId, Fault> {
     InstanceId::parse(params.required("InstanceId")?).map_err(|_| NoInstance::NotFound.fault())
 }
 
 /// The instance of that id, if `account` may see it.
-fn visible(
+pub(super) fn visible(
     tx: &mut Tx<'_>,
     account: &AccountId,
     id: &InstanceId,

@@ -11,8 +11,12 @@
 //! (both are taken); `ResourceNotAvailable` speaks of finance users and is also what a class
 //! answers that this service does not run. `AutoRenew` means nothing for what is paid by the
 //! hour, and is accepted there.
+//!
+//! With `SrcDBInstanceId` and `BackupId` it begins with the data of a backup, and with nothing
+//! else of its source: no password, no whitelist, no tags. It is `Creating` until it serves them.
 
 mod money;
+mod origin;
 mod place;
 mod refusal;
 mod request;
@@ -135,6 +139,7 @@ impl Creation {
             Failure::internal(format!("account {} of a valid key is gone", self.account))
         })?;
         let site = self.find_site(tx)?;
+        self.check_origin(tx)?;
         self.check_account(&account)?;
         self.check_quota(tx, &account)?;
         let zone = self.reserve_zone(tx, &site)?;
@@ -142,6 +147,7 @@ impl Creation {
         let charge = self.pay(tx, &account)?;
         let instance = self.instance(zone, site, endpoint_ips, charge);
         tx.insert_instance(&instance, &self.secrets)?;
+        self.plan_backups(tx, &instance)?;
         if self.request.dry_run {
             return Err(Refusal::DryRun.into());
         }
@@ -202,7 +208,7 @@ impl Creation {
                 since: self.now,
             },
             dataset: 0,
-            restore: None,
+            restore: self.first_data(),
         }
     }
 

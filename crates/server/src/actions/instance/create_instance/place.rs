@@ -27,17 +27,15 @@ pub(super) struct Addresses {
 }
 
 impl Creation {
-    /// Existence: zone, network and backup set.
+    /// Existence: zone and network.
     pub(super) fn find_site(&self, tx: &mut Tx<'_>) -> Result<Site, Failure> {
         if let Some(zone) = &self.request.zone {
             self.region.zone(zone).ok_or(Refusal::UnknownZone)?;
         }
-        let site = match &self.request.network {
-            Asked::Classic => self.classic()?,
-            Asked::Vpc { vpc, vswitch, ip } => self.vpc(tx, vpc, vswitch, *ip)?,
-        };
-        // Backup sets do not exist yet, so none is ever found.
-        if self.request.from_backup { Err(Refusal::UnknownBackup.into()) } else { Ok(site) }
+        match &self.request.network {
+            Asked::Classic => Ok(self.classic()?),
+            Asked::Vpc { vpc, vswitch, ip } => self.vpc(tx, vpc, vswitch, *ip),
+        }
     }
 
     fn classic(&self) -> Result<Site, Refusal> {

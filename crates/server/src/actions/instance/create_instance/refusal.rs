@@ -39,13 +39,13 @@ refusals! {
         /// Row Capacity.
         UnknownCapacity = 400 "InvalidCapacity.NotFound"
             "The Capacity provided does not exist in our records.",
-        /// The class is of another type or node type.
+        /// The class is of another type or node type, or its memory is too small for the backup.
         ClassMismatch = 400 "InstanceClass.NotMatch"
             "Current instance class and instance type is not match.",
         /// The class does not run here.
         NotAvailable = 400 "ResourceNotAvailable"
             "Resource you requested is not available: this class can not be created here.",
-        /// The class does not exist for the engine version.
+        /// The class does not exist for the engine version, or the backup is of a newer one.
         VersionMismatch = 400 "InvalidEngineVersion.Malformed"
             "Specified engine version is not valid.",
         /// Row ZoneId.
@@ -67,6 +67,9 @@ refusals! {
         IpNotInSubnet = 400 "InvalidIPNotInSubnet" "Error ip not in subnet.",
         /// Rows SrcDBInstanceId and BackupId.
         UnknownBackup = 400 "InvalidBackupSetID.NotFound" "The specified backup set is not found.",
+        /// Rows SrcDBInstanceId and BackupId: still being taken, or failed.
+        BackupState = 403 "IncorrectBackupSetState"
+            "Current backup set state does not support this operation.",
         /// Row CouponNo.
         UnknownCoupon = 400 "InvalidCouponNo.NotFound"
             "The specified coupon does not exist, is used or has expired.",

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use ourkv_domain::backup::BackupId;
 use ourkv_domain::billing::{AutoRenewPeriod, CouponWish, Months, Period};
 use ourkv_domain::idempotency::{ClientToken, Fingerprint};
 use ourkv_domain::ids::{InstanceId, RegionId, VSwitchId, VpcId, ZoneId};
@@ -15,6 +16,7 @@ use ourkv_wire::{Fault, Params};
 
 use super::Refusal;
 use crate::actions::Parameter;
+use crate::actions::backup::backup_id;
 use crate::actions::parameter::{node_type, word};
 
 /// Longest BusinessInfo taken, in characters; the page names no limit.
@@ -41,8 +43,14 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter::optional("Period", "Months, 1 to 9, 12, 24 or 36; for PrePaid, and only there."),
     Parameter::optional("BusinessInfo", "Kept on the order."),
     Parameter::optional("CouponNo", "The coupon to pay with."),
-    Parameter::optional("SrcDBInstanceId", "The instance whose backup to start from."),
-    Parameter::optional("BackupId", "The backup to start from."),
+    Parameter::optional(
+        "SrcDBInstanceId",
+        "The instance whose backup to start from; it may be deleted.",
+    ),
+    Parameter::optional(
+        "BackupId",
+        "The backup to start from; the class must be as large, the version as new.",
+    ),
     Parameter::optional("InstanceType", "Redis (default) or Memcache."),
     Parameter::optional("EngineVersion", "2.8 (default), 4.0 or 5.0."),
     Parameter::optional("PrivateIpAddress", "An address of the vSwitch."),
@@ -67,7 +75,7 @@ pub struct Request {
     pub(super) network: Network,
     pub(super) business_info: Option<String>,
     pub(super) coupon: CouponWish,
-    pub(super) from_backup: bool,
+    pub(super) origin: Option<Origin>,
     pub(super) instance_type: InstanceType,
     pub(super) version: EngineVersion,
     pub(super) dry_run: bool,
@@ -97,6 +105,15 @@ pub(super) enum Network {
     Vpc { vpc: VpcId, vswitch: VSwitchId, ip: Option<Ipv4Addr> },
 }
 
+/// Which data it is to begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// Whose backup; it may be deleted.
+    pub(super) source: InstanceId,
+    /// Which of them.
+    pub(super) backup: BackupId,
+}
+
 impl Request {
     /// Parses in the order of the page's table, so the first bad parameter is always the same.
     pub(super) fn parse(params: &Params) -> Result<Self, Fault> {
@@ -121,7 +138,7 @@ impl Request {
             network: network(params)?,
             business_info: business_info(params)?,
             coupon: coupon(params)?,
-            from_backup: from_backup(params)?,
+            origin: origin(params)?,
             dry_run: params.parse_bool("DryRun")?.unwrap_or(false),
             fingerprint: Fingerprint::of(params.iter()),
             region,
@@ -221,17 +238,13 @@ fn coupon(params: &Params) -> Result<CouponWish, Fault> {
 }
 
 /// Both of SrcDBInstanceId and BackupId, or neither.
-fn from_backup(params: &Params) -> Result<bool, Fault> {
+fn origin(params: &Params) -> Result<Option<Origin>, Fault> {
     if params.get("SrcDBInstanceId").is_none() && params.get("BackupId").is_none() {
-        return Ok(false);
+        return Ok(None);
     }
-    let source = params.required("SrcDBInstanceId")?;
-    InstanceId::parse(source).map_err(|_| Fault::malformed("SrcDBInstanceId"))?;
-    let backup = params.required("BackupId")?;
-    if backup.len() > 20 || !backup.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Fault::malformed("BackupId"));
-    }
-    Ok(true)
+    let source = InstanceId::parse(params.required("SrcDBInstanceId")?);
+    let source = source.map_err(|_| Fault::malformed("SrcDBInstanceId"))?;
+    Ok(Some(Origin { source, backup: backup_id(params)? }))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn the_pages_defaults_hold() {
     assert_eq!(request.network, Network::Classic);
     assert_eq!(request.coupon, CouponWish::None);
     assert_eq!(request.node_type, None);
-    assert!(!request.from_backup && !request.dry_run);
+    assert!(request.origin.is_none() && !request.dry_run);
     assert_eq!(request.token, None);
 }
 
@@ -88,7 +88,9 @@ fn the_pages_example_values_that_need_each_other_pass() {
     ];
     parse(&vpc).unwrap();
     let backup = [("SrcDBInstanceId", "r-bp1xxxxxxxxxxxxxx"), ("BackupId", "111111111")];
-    assert!(parse(&backup).unwrap().from_backup);
+    let origin = parse(&backup).unwrap().origin.unwrap();
+    assert_eq!(origin.source.as_str(), "r-bp1xxxxxxxxxxxxxx");
+    assert_eq!(origin.backup.get(), 111_111_111);
 }
 
 #[test]
