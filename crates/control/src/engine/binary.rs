@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ourkv_domain::backup::{EngineKind, EngineStamp};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString};
 
@@ -35,6 +36,15 @@ pub enum Kind {
     Memcached,
 }
 
+impl From<EngineKind> for Kind {
+    fn from(kind: EngineKind) -> Self {
+        match kind {
+            EngineKind::Redis => Self::Redis,
+            EngineKind::Valkey => Self::Valkey,
+        }
+    }
+}
+
 /// An engine that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binary {
@@ -56,6 +66,24 @@ impl Binary {
             Kind::Valkey => (7, 2),
             Kind::Redis | Kind::Memcached => (self.version.0, self.version.1),
         }
+    }
+
+    /// Whether it reads the data files of another engine: one of its own kind that is not newer,
+    /// and Valkey those of the Redis that it grew out of.
+    pub fn reads(&self, kind: Kind, version: Version) -> bool {
+        let heir = (kind, self.kind) == (Kind::Redis, Kind::Valkey)
+            && (version.0, version.1) <= self.level();
+        heir || (self.kind == kind && self.version >= version)
+    }
+
+    /// What data is marked with that it wrote; a cache writes none.
+    pub fn stamp(&self) -> Option<EngineStamp> {
+        let kind = match self.kind {
+            Kind::Redis => EngineKind::Redis,
+            Kind::Valkey => EngineKind::Valkey,
+            Kind::Memcached => return None,
+        };
+        Some(EngineStamp { kind, version: self.version })
     }
 
     /// Whether it is known to be free of the escapes out of Lua, or kept so by the distribution.

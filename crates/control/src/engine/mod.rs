@@ -7,6 +7,7 @@
 pub mod acl;
 mod binary;
 pub mod full;
+pub mod info;
 mod launch;
 pub mod memcached;
 mod patched;
@@ -15,11 +16,15 @@ pub mod redis_conf;
 mod registry;
 pub mod rename;
 pub mod tenant;
+pub mod trial;
 
 pub use binary::{Binary, Kind, Version};
 pub use launch::{Launch, Unwritable};
 pub(crate) use registry::without_deleted;
 pub use registry::{Engines, Served};
+
+/// Number of databases (CreateInstance family, parameter `databases`).
+const DATABASES: &str = "256";
 
 /// Engine connections beside the tenant's own: ourkv's admin login (twice, while one is being
 /// replaced) and the replica's link (twice, while a broken one lingers).

@@ -17,6 +17,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::info::{Info, Keyspace};
 use super::redis_conf::{ADMIN_SOCKET, Setting};
 use super::{Binary, acl, rename};
 
@@ -72,10 +73,12 @@ fn connect(path: &str) -> std::io::Result<UnixStream> {
 /// An admin connection. It has no debug form, as it holds secrets.
 pub struct Admin {
     connection: MultiplexedConnection,
-    login: Cmd,
-    /// The name of CONFIG and SHUTDOWN on this engine.
+    /// None where nobody has to log in.
+    login: Option<Cmd>,
+    /// The names of CONFIG, SHUTDOWN and BGSAVE on this engine.
     config: String,
     shutdown: String,
+    bgsave: String,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -86,11 +89,6 @@ impl Admin {
         secrets: &Secrets,
         binary: &Binary,
     ) -> Result<Self, AdminError> {
-        // The caller bounds the time, and a busy engine is not a dead one.
-        let patient = AsyncConnectionConfig::new().set_response_timeout(None);
-        let nothing_to_send = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(&nothing_to_send, stream, patient).await?;
         let mut login = redis::cmd("AUTH");
         let name = |command: &str| {
             if binary.has_acl() {
@@ -104,11 +102,30 @@ impl Admin {
         } else {
             login.arg(rename::password(secrets).expose());
         }
+        Self::with(stream, Some(login), name).await
+    }
+
+    /// The same of an engine that asks nobody for a login.
+    pub async fn over_open(stream: tokio::net::UnixStream) -> Result<Self, AdminError> {
+        Self::with(stream, None, str::to_owned).await
+    }
+
+    async fn with(
+        stream: tokio::net::UnixStream,
+        login: Option<Cmd>,
+        name: impl Fn(&str) -> String,
+    ) -> Result<Self, AdminError> {
+        // The caller bounds the time, and a busy engine is not a dead one.
+        let patient = AsyncConnectionConfig::new().set_response_timeout(None);
+        let nothing_to_send = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(&nothing_to_send, stream, patient).await?;
         Ok(Self {
             connection,
             login,
             config: name("config"),
             shutdown: name("shutdown"),
+            bgsave: name("bgsave"),
             _driver: AbortOnDropHandle::new(tokio::spawn(driver)),
         })
     }
@@ -117,7 +134,10 @@ impl Admin {
     /// alive and will go on.
     pub async fn ping(&mut self) -> Result<Pong, AdminError> {
         let mut both = Pipeline::new();
-        both.add_command(self.login.clone()).ignore().cmd("PING").ignore();
+        if let Some(login) = &self.login {
+            both.add_command(login.clone()).ignore();
+        }
+        both.cmd("PING").ignore();
         match both.query_async::<()>(&mut self.connection).await {
             Ok(()) => Ok(Pong::Ready),
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => {
@@ -147,9 +167,34 @@ impl Admin {
 
     /// Whether it follows a master over a live link.
     pub async fn is_linked(&mut self) -> Result<bool, AdminError> {
-        let answer: String =
-            redis::cmd("INFO").arg("replication").query_async(&mut self.connection).await?;
-        Ok(answer.lines().any(|line| line.trim_end() == "master_link_status:up"))
+        Ok(self.info("replication").await?.field("master_link_status") == Some("up"))
+    }
+
+    /// A section of what it tells about itself.
+    pub async fn info(&mut self, section: &str) -> Result<Info, AdminError> {
+        let answer = redis::cmd("INFO").arg(section).query_async(&mut self.connection).await?;
+        Ok(Info::of(answer))
+    }
+
+    /// Has it fork and save, and tells what the fork has. The two questions come with one write
+    /// and nobody else gets a turn between them. (In a transaction, 7.0 only plans to save.)
+    /// `None` where it is not free to save.
+    pub async fn begin_save(&mut self) -> Result<Option<Keyspace>, AdminError> {
+        let mut both = Pipeline::new();
+        both.cmd("INFO").arg("keyspace").cmd(&self.bgsave).ignore();
+        let begun: Result<(String,), RedisError> = both.query_async(&mut self.connection).await;
+        match begun {
+            Ok((info,)) => Ok(Some(Info::of(info).keyspace())),
+            Err(error) if is_busy(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Has it append to a file from here on; it writes what it has in the background first.
+    pub async fn append(&mut self) -> Result<(), AdminError> {
+        let mut order = redis::cmd(&self.config);
+        order.arg("SET").arg("appendonly").arg("yes");
+        Ok(order.query_async::<()>(&mut self.connection).await?)
     }
 
     /// Asks it to write its data and end. The answer is the end of the connection; an engine that
@@ -158,6 +203,13 @@ impl Admin {
         let mut order = redis::cmd(&self.shutdown);
         let _: Result<(), RedisError> = order.arg("NOSAVE").query_async(&mut self.connection).await;
     }
+}
+
+/// Whether an engine refuses to save because a child of it writes already: the words differ from
+/// version to version.
+fn is_busy(error: &RedisError) -> bool {
+    let said = error.to_string();
+    ["in progress", "active", "can't BGSAVE", "Can't BGSAVE"].iter().any(|word| said.contains(word))
 }
 
 #[cfg(test)]

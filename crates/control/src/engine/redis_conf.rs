@@ -12,15 +12,13 @@ use ourkv_domain::instance::NodeType;
 use ourkv_domain::secret::Secret;
 
 use super::launch::is_plain_word;
-use super::{Binary, Launch, RESERVED_CONNECTIONS, Unwritable, acl, rename};
+use super::{Binary, DATABASES, Launch, RESERVED_CONNECTIONS, Unwritable, acl, rename};
 use crate::substrate::{Member, Unit};
 
 /// The socket of ourkv's own connections, in the member's directory.
 pub const ADMIN_SOCKET: &str = "admin.sock";
 
 const MB: i64 = 1024 * 1024;
-/// Number of databases (CreateInstance family, parameter `databases`).
-const DATABASES: &str = "256";
 
 /// A setting whose value is compared with what the engine says that it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +54,13 @@ pub fn launch(unit: &Unit, member: Member, binary: &Binary) -> Result<Launch, Un
         environment: vec![("OURKV_INSTANCE", unit.id.as_str().into())],
         input: Some(text(unit, member, binary)?),
     })
+}
+
+/// The same for an engine that is to load `dump.rdb`, although it will append to a file later: the
+/// last line about a setting counts.
+pub fn loading_a_dump(launch: Launch) -> Launch {
+    let input = launch.input.map(|text| Secret::from(format!("{}appendonly no\n", text.expose())));
+    Launch { input, ..launch }
 }
 
 /// The whole configuration.

@@ -106,12 +106,8 @@ impl Engines {
     /// What serves an instance that ran on an engine before: of the same kind and line where
     /// installed, else the nearest newer one that reads its data files.
     pub fn not_older_than(&self, kind: Kind, version: Version) -> Option<&Binary> {
-        let reads = |b: &&Binary| {
-            let heir = (kind, b.kind) == (Kind::Redis, Kind::Valkey)
-                && (version.0, version.1) <= b.level();
-            heir || (b.kind == kind && b.version >= version)
-        };
-        self.by_executable.values().filter(reads).min_by_key(|b| (b.kind != kind, line(b)))
+        let reading = self.by_executable.values().filter(|b| b.reads(kind, version));
+        reading.min_by_key(|b| (b.kind != kind, line(b)))
     }
 
     /// The engine that a running process executes, by its `/proc/<pid>/exe`; an upgrade may have

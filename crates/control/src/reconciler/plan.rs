@@ -115,7 +115,7 @@ mod tests {
                 Some((*member, health))
             })
             .collect();
-        Seen { prepared, running }
+        Seen { prepared, running, ..Seen::default() }
     }
 
     const FIRST: Stage = Stage::Start(Member::First);

@@ -4,15 +4,20 @@
 //! not prepared, removing what runs) is refused here too. No engine stands behind it, so nothing
 //! answers at the addresses.
 
+mod held;
+
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use ourkv_domain::ids::InstanceId;
 use tokio::sync::broadcast;
 
-use super::{Health, Member, Seen, Stop, Substrate, Trouble, Unit};
+use self::held::Held;
+use super::{
+    Health, Loaded, Member, Saving, Seen, Specimen, Staging, Stop, Substrate, Trouble, Unit,
+};
 
 /// Deaths that a slow listener may fall behind by.
 const DEATHS_KEPT: usize = 4096;
@@ -34,6 +39,20 @@ pub enum Call {
     Stop,
     /// [`Substrate::remove`]
     Remove,
+    /// [`Substrate::save`]
+    Save,
+    /// [`Substrate::forget_save`]
+    ForgetSave,
+    /// [`Substrate::stage`]
+    Stage,
+    /// [`Substrate::prove_staged`]
+    ProveStaged,
+    /// [`Substrate::prove`]
+    Prove,
+    /// [`Substrate::swap`]
+    Swap,
+    /// [`Substrate::tidy`]
+    Tidy,
 }
 
 /// What a broken call does.
@@ -50,13 +69,14 @@ pub enum Fault {
 /// Engines that exist by being said to.
 #[derive(Debug)]
 pub struct Fake {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     deaths: broadcast::Sender<InstanceId>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     seen: HashMap<InstanceId, Seen>,
+    held: HashMap<InstanceId, Held>,
     faults: Vec<Injected>,
     delays: HashMap<Call, Duration>,
     counts: HashMap<Call, u64>,
@@ -72,7 +92,7 @@ struct Injected {
 
 impl Default for Fake {
     fn default() -> Self {
-        Self { state: Mutex::default(), deaths: broadcast::channel(DEATHS_KEPT).0 }
+        Self { state: Arc::default(), deaths: broadcast::channel(DEATHS_KEPT).0 }
     }
 }
 
@@ -116,6 +136,15 @@ impl Fake {
     }
 
     async fn enter(&self, call: Call, id: &InstanceId) -> Result<(), Trouble> {
+        self.pass(call, Some(id)).await
+    }
+
+    /// Enters a call that is about no instance.
+    async fn enter_any(&self, call: Call) -> Result<(), Trouble> {
+        self.pass(call, None).await
+    }
+
+    async fn pass(&self, call: Call, id: Option<&InstanceId>) -> Result<(), Trouble> {
         let (fault, delay) = {
             let mut state = self.state();
             *state.counts.entry(call).or_default() += 1;
@@ -129,7 +158,7 @@ impl Fake {
             Some(Fault::Fail) => {
                 Err(Trouble::Unexpected { doing: "pretending", answer: "as injected".into() })
             }
-            Some(Fault::Panic) => panic!("injected into {call:?} of {id}"),
+            Some(Fault::Panic) => panic!("injected into {call:?} of {id:?}"),
             Some(Fault::Hang) => std::future::pending().await,
         }
     }
@@ -140,14 +169,18 @@ impl Fake {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 }
 
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl State {
-    fn fault(&mut self, call: Call, id: &InstanceId) -> Option<Fault> {
+    fn fault(&mut self, call: Call, id: Option<&InstanceId>) -> Option<Fault> {
         let meant = |fault: &Injected| {
-            fault.call == call && fault.id.as_ref().is_none_or(|meant| meant == id)
+            fault.call == call && fault.id.as_ref().is_none_or(|meant| Some(meant) == id)
         };
         let at = self.faults.iter().position(meant)?;
         let injected = &mut self.faults[at];
@@ -173,14 +206,22 @@ impl Substrate for Fake {
 
     async fn prepare(&self, unit: &Unit) -> Result<(), Trouble> {
         self.enter(Call::Prepare, &unit.id).await?;
-        self.state().seen.entry(unit.id.clone()).or_default().prepared = true;
+        let mut state = self.state();
+        state.seen.entry(unit.id.clone()).or_default().prepared = true;
+        let volatile = !unit.members().contains(&Member::Second);
+        state.held.entry(unit.id.clone()).or_default().volatile = volatile;
         Ok(())
     }
 
     async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         self.enter(Call::Start, &unit.id).await?;
-        match self.state().seen.get_mut(&unit.id) {
+        let mut state = self.state();
+        let State { seen, held, .. } = &mut *state;
+        match seen.get_mut(&unit.id) {
             Some(seen) if seen.prepared => {
+                if member == Member::First && !seen.running.contains_key(&member) {
+                    held.entry(unit.id.clone()).or_default().load()?;
+                }
                 seen.running.entry(member).or_insert(Health::Answering);
                 Ok(())
             }
@@ -222,6 +263,42 @@ impl Substrate for Fake {
             return Err(refused("removing", "it runs"));
         }
         state.seen.remove(&unit.id);
+        state.held.remove(&unit.id);
+        Ok(())
+    }
+
+    async fn save(&self, unit: &Unit) -> Result<Saving, Trouble> {
+        self.enter(Call::Save, &unit.id).await?;
+        self.begin_save(unit)
+    }
+
+    async fn forget_save(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::ForgetSave, &unit.id).await
+    }
+
+    async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble> {
+        self.enter(Call::Stage, &unit.id).await?;
+        self.keep_staged(unit, staging.serial, staging.bytes).await
+    }
+
+    async fn prove_staged(&self, unit: &Unit, serial: i64) -> Result<Loaded, Trouble> {
+        self.enter(Call::ProveStaged, &unit.id).await?;
+        self.load_staged(unit, serial)
+    }
+
+    async fn prove(&self, specimen: Specimen) -> Result<Loaded, Trouble> {
+        self.enter_any(Call::Prove).await?;
+        held::load_stream(specimen.bytes).await
+    }
+
+    async fn swap(&self, unit: &Unit, serial: i64) -> Result<(), Trouble> {
+        self.enter(Call::Swap, &unit.id).await?;
+        self.exchange(unit, serial)
+    }
+
+    async fn tidy(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::Tidy, &unit.id).await?;
+        self.drop_leftovers(unit);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
+mod dataset;
 pub mod fake;
 pub mod local;
 mod trouble;
@@ -20,6 +21,7 @@ use ourkv_domain::parameter::Parameters;
 use strum::{Display, VariantArray};
 use tokio::sync::broadcast;
 
+pub use dataset::{ByteStream, Loaded, Saving, Specimen, Staging};
 pub use trouble::Trouble;
 
 /// All that a substrate is told about one instance.
@@ -93,6 +95,12 @@ pub struct Seen {
     pub prepared: bool,
     /// The engines that run, proven to be this instance's own.
     pub running: BTreeMap<Member, Health>,
+    /// Which restore the data in force came from; 0 where it began empty.
+    pub dataset: i64,
+    /// Which restore the data is for that lies beside it, whole.
+    pub staged: Option<i64>,
+    /// Whether there is something for [`Substrate::tidy`] to remove.
+    pub untidy: bool,
 }
 
 /// How a running engine does.
@@ -130,6 +138,31 @@ pub trait Substrate: Send + Sync + 'static {
     /// Stops one engine and returns when it is gone for certain. `Stop::Keep` lets it write its
     /// data first.
     async fn stop(&self, unit: &Unit, member: Member, stop: Stop) -> Result<(), Trouble>;
+
+    /// Has an engine save its data while it serves: the second one where it follows the first,
+    /// else the first. Returns when the save has begun.
+    async fn save(&self, unit: &Unit) -> Result<Saving, Trouble>;
+
+    /// Removes what a save left that was interrupted, and ends it where it still runs.
+    async fn forget_save(&self, unit: &Unit) -> Result<(), Trouble>;
+
+    /// Puts data beside the data in force, durable and as a whole, or not at all. Engines may run
+    /// meanwhile. Replaces what was staged before.
+    async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble>;
+
+    /// Has a throw-away engine load what is staged.
+    async fn prove_staged(&self, unit: &Unit, serial: i64) -> Result<Loaded, Trouble>;
+
+    /// Has a throw-away engine load data, which leaves no trace.
+    async fn prove(&self, specimen: Specimen) -> Result<Loaded, Trouble>;
+
+    /// Makes the staged data the data in force, at one instant, and sets aside what was. The
+    /// engines are stopped.
+    async fn swap(&self, unit: &Unit, serial: i64) -> Result<(), Trouble>;
+
+    /// Removes data that is staged or was set aside. Of an instance whose engine keeps no data,
+    /// also the file that it loaded: what is over must not come back after a crash.
+    async fn tidy(&self, unit: &Unit) -> Result<(), Trouble>;
 
     /// Removes all that is kept of an instance whose engines are stopped.
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble>;

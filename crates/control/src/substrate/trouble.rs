@@ -73,6 +73,12 @@ pub enum Trouble {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// Data that no attempt will make an instance of: damaged, cut off, too new, or gone.
+    #[error("the data cannot be used: {reason}")]
+    Dataset {
+        /// What is wrong with it; where an engine refused it, the engine's last words.
+        reason: String,
+    },
     /// A failpoint was set.
     #[error("failpoint {0}")]
     Failpoint(&'static str),

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use ourkv_control::reconciler::{Delays, Settings};
 use ourkv_control::substrate::fake::{Call, Fake, Fault};
-use ourkv_control::substrate::{Health, Member, Seen, Stop, Substrate, Trouble, Unit};
+use ourkv_control::substrate::{
+    Health, Loaded, Member, Saving, Seen, Specimen, Staging, Stop, Substrate, Trouble, Unit,
+};
 use ourkv_domain::billing::Money;
 use ourkv_domain::ids::{InstanceId, NodeId};
 use ourkv_domain::instance::{Intent, Phase};
@@ -377,6 +379,38 @@ impl Substrate for Twice {
     async fn stop(&self, unit: &Unit, member: Member, stop: Stop) -> Result<(), Trouble> {
         self.0.stop(unit, member, stop).await?;
         self.0.stop(unit, member, stop).await
+    }
+
+    async fn save(&self, unit: &Unit) -> Result<Saving, Trouble> {
+        self.0.save(unit).await
+    }
+
+    async fn forget_save(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.forget_save(unit).await?;
+        self.0.forget_save(unit).await
+    }
+
+    async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble> {
+        self.0.stage(unit, staging).await
+    }
+
+    async fn prove_staged(&self, unit: &Unit, serial: i64) -> Result<Loaded, Trouble> {
+        self.0.prove_staged(unit, serial).await?;
+        self.0.prove_staged(unit, serial).await
+    }
+
+    async fn prove(&self, specimen: Specimen) -> Result<Loaded, Trouble> {
+        self.0.prove(specimen).await
+    }
+
+    async fn swap(&self, unit: &Unit, serial: i64) -> Result<(), Trouble> {
+        self.0.swap(unit, serial).await?;
+        self.0.swap(unit, serial).await
+    }
+
+    async fn tidy(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.tidy(unit).await?;
+        self.0.tidy(unit).await
     }
 
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use rustix::event::Timespec;
 use tokio::net::UnixStream;
 
+use super::mark::Mark;
 use super::member::Running;
+use super::swap::settle;
 use super::{Inner, Kind, Member, Trouble, Unit, blocking, host_address};
 use crate::engine::memcached::{Answer, Client};
 use crate::engine::redis_admin::{Admin, AdminError, Pong, dial};
@@ -99,7 +101,7 @@ impl Inner {
         }
     }
 
-    async fn must_run(&self, unit: &Unit, member: Member) -> Result<Running, Trouble> {
+    pub(super) async fn must_run(&self, unit: &Unit, member: Member) -> Result<Running, Trouble> {
         let slot = self.slot(unit, member);
         let mut known = slot.lock().await;
         let running = self.running(&mut known, unit, member).await?;
@@ -123,6 +125,11 @@ impl Inner {
             }
             pause = (pause * 2).min(Duration::from_millis(100));
         }
+        if member == Member::First
+            && let Some(mark) = self.has_to_append(unit)?
+        {
+            self.turn_to_appending(unit, mark, &mut admin).await?;
+        }
         let wanted = settings(unit, &running.binary);
         let unmet = prompt("reading its settings back", admin.first_unmet(&wanted)).await?;
         match unmet {
@@ -134,8 +141,33 @@ impl Inner {
         }
     }
 
+    /// Has an engine that loaded a dump append to a file from here on. Until that file is whole
+    /// the dump stays what it starts from.
+    async fn turn_to_appending(
+        &self,
+        unit: &Unit,
+        mark: Mark,
+        admin: &mut Admin,
+    ) -> Result<(), Trouble> {
+        const TURNING: &str = "turning to the file that it appends to";
+        prompt(TURNING, admin.append()).await?;
+        loop {
+            let told = prompt(TURNING, admin.info("persistence")).await?;
+            if !told.is_writing() {
+                if told.field("aof_last_bgrewrite_status") == Some("ok") {
+                    break;
+                }
+                let answer = "it cannot write that file".into();
+                return Err(Trouble::Unexpected { doing: TURNING, answer });
+            }
+            tokio::time::sleep(LATER_TRIED_EVERY).await;
+        }
+        let directory = self.layout.member(unit, Member::First);
+        blocking(move || settle(&directory, &mark, true).map_err(super::machine(TURNING))).await
+    }
+
     /// An admin connection to a running engine, as soon as its socket is there.
-    async fn admin(
+    pub(super) async fn admin(
         &self,
         unit: &Unit,
         member: Member,

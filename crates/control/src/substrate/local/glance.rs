@@ -52,6 +52,10 @@ impl Inner {
         let mut admin = Admin::over(stream, &unit.secrets, &running.binary).await.ok()?;
         match admin.ping().await.ok()? {
             Pong::Loading => None,
+            // It serves only once it also keeps what it is told.
+            Pong::Ready if member == Member::First && self.has_to_append(unit).ok()?.is_some() => {
+                None
+            }
             Pong::Ready if member == Member::Second && admin.is_linked().await.ok()? => {
                 Some(Health::Linked)
             }

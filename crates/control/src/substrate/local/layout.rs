@@ -1,4 +1,5 @@
-//! Where things are: `DIR/engines/<instance>.<nonce>/<0|1>/`.
+//! Where things are: `DIR/engines/<instance>.<nonce>/<0|1|next>/`; `next` is what is staged or was
+//! set aside.
 //!
 //! The nonce makes a directory one life of one instance: a path under it names nothing else,
 //! ever. Directories are 0700 and files 0600, as they hold data and logins of tenants.
@@ -35,6 +36,11 @@ impl Layout {
     /// The directory of one of its engines.
     pub(super) fn member(&self, unit: &Unit, member: Member) -> PathBuf {
         self.instance(unit).join(number(member))
+    }
+
+    /// Data that is to become the first engine's, or was.
+    pub(super) fn next(&self, unit: &Unit) -> PathBuf {
+        self.instance(unit).join("next")
     }
 
     /// Makes the directories of an instance.

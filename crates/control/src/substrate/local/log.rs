@@ -11,6 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ourkv_domain::instance::Secrets;
+use ourkv_domain::secret::Secret;
 use rustix::fs::FlockOperation;
 
 const LOG: &str = "engine.log";
@@ -55,7 +56,7 @@ pub(super) fn bound(directory: &Path) -> io::Result<()> {
 
 /// The end of the log, without secrets and paths, for people. Where an engine quoted a secret (it
 /// repeats a line of configuration that it does not understand), the log itself is cleaned too.
-pub(super) fn last_words(directory: &Path, secrets: &Secrets) -> String {
+pub(super) fn last_words(directory: &Path, secrets: &[&Secret]) -> String {
     let log = open(directory).and_then(|log| tail(&log, LAST_WORDS)).unwrap_or_default();
     let clean = without_secrets(&log, secrets);
     if clean != log
@@ -68,7 +69,13 @@ pub(super) fn last_words(directory: &Path, secrets: &Secrets) -> String {
     if last.is_empty() { "it said nothing".into() } else { without_paths(&last) }
 }
 
-fn open(directory: &Path) -> io::Result<File> {
+/// Every secret of an instance that its engine may quote.
+pub(super) fn all(secrets: &Secrets) -> Vec<&Secret> {
+    secrets.password.iter().chain([&secrets.admin, &secrets.replication]).collect()
+}
+
+/// The log as it is, without the lock.
+pub(super) fn open(directory: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600).open(directory.join(LOG))
 }
@@ -103,11 +110,10 @@ fn tail(mut log: &File, length: u64) -> io::Result<String> {
 }
 
 /// Quoted configuration lines (`>>> '…'`) go whole; secrets elsewhere become stars.
-fn without_secrets(text: &str, secrets: &Secrets) -> String {
-    let known = [secrets.password.as_ref(), Some(&secrets.admin), Some(&secrets.replication)];
+fn without_secrets(text: &str, secrets: &[&Secret]) -> String {
     let mut clean: String =
         text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(">>>")).collect();
-    for secret in known.into_iter().flatten() {
+    for secret in secrets {
         clean = clean.replace(secret.expose(), "***");
     }
     clean
@@ -174,7 +180,7 @@ mod tests {
         let said = "\n*** FATAL CONFIG FILE ERROR ***\n>>> 'rename-command x abc'\n\
                     Bad Passw0rd! in /var/lib/x/admin.sock\nlink-secret\n";
         std::fs::write(directory.path().join(LOG), said).unwrap();
-        let words = last_words(directory.path(), &secrets());
+        let words = last_words(directory.path(), &all(&secrets()));
         assert_eq!(words, "*** FATAL CONFIG FILE ERROR *** | Bad *** in … | ***");
         let kept = std::fs::read_to_string(directory.path().join(LOG)).unwrap();
         assert!(!kept.contains("Passw0rd!") && !kept.contains("abc"), "{kept}");

@@ -12,15 +12,22 @@
 mod address;
 mod adopt;
 mod answer;
+mod choose;
 mod glance;
 mod host_address;
 mod layout;
 mod log;
 mod manifest;
+mod mark;
 mod member;
 mod process;
+mod save;
+mod sink;
+mod stage;
 mod start;
 mod stop;
+mod swap;
+mod trial;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -34,7 +41,10 @@ use tokio::sync::broadcast;
 pub use self::host_address::may_add_addresses;
 use self::layout::Layout;
 use self::member::{Place, Running, Slot};
-use super::{Health, Member, Seen, Stop, Substrate, Trouble, Unit};
+use self::trial::Trials;
+use super::{
+    Health, Loaded, Member, Saving, Seen, Specimen, Staging, Stop, Substrate, Trouble, Unit,
+};
 use crate::engine::{Engines, Kind};
 
 /// Deaths that a slow listener may lag behind before it has to look at everything.
@@ -47,10 +57,13 @@ pub struct Local(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     layout: Layout,
+    trials: Trials,
     engines: Engines,
     serves: HostAddresses,
     /// One lock for each engine, and what is known of it. An entry goes when the instance does.
     slots: Mutex<HashMap<(InstanceId, Member), Slot>>,
+    /// One lock for what lies beside each instance's data.
+    nexts: Mutex<HashMap<InstanceId, Arc<tokio::sync::Mutex<()>>>>,
     deaths: broadcast::Sender<InstanceId>,
 }
 
@@ -59,9 +72,11 @@ impl Local {
     /// addresses that it serves and does not have; takes back what it gave in any case.
     pub fn new(data_dir: &Path, engines: Engines, serves: HostAddresses) -> Result<Self, Trouble> {
         let layout = Layout::below(data_dir).map_err(machine("making the directory of engines"))?;
+        let trials = Trials::below(data_dir, &engines);
+        let trials = trials.map_err(machine("making the directory of trials"))?;
         let (deaths, _) = broadcast::channel(DEATHS_KEPT);
-        let slots = Mutex::default();
-        Ok(Self(Arc::new(Inner { layout, engines, serves, slots, deaths })))
+        let (slots, nexts) = (Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Inner { layout, trials, engines, serves, slots, nexts, deaths })))
     }
 
     /// The engines that it runs instances on.
@@ -78,6 +93,7 @@ impl Substrate for Local {
         let prepared = prepared.map_err(machine("looking for the instance's directory"))?;
         let mut seen = Seen { prepared, ..Seen::default() };
         if prepared {
+            self.0.see_data(unit, &mut seen)?;
             for &member in unit.members() {
                 if let Some(health) = self.0.health(unit, member).await? {
                     seen.running.insert(member, health);
@@ -109,6 +125,38 @@ impl Substrate for Local {
         to_its_end(async move { inner.stop(&unit, member, stop).await }).await
     }
 
+    async fn save(&self, unit: &Unit) -> Result<Saving, Trouble> {
+        self.0.save(unit).await
+    }
+
+    async fn forget_save(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.forget_save(unit).await
+    }
+
+    async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble> {
+        self.0.stage(unit, staging).await
+    }
+
+    async fn prove_staged(&self, unit: &Unit, serial: i64) -> Result<Loaded, Trouble> {
+        self.0.prove_staged(unit, serial).await
+    }
+
+    async fn prove(&self, specimen: Specimen) -> Result<Loaded, Trouble> {
+        let Specimen { engine, capacity_mb, bytes } = specimen;
+        let binary = self.0.choose_for_trial(engine)?.clone();
+        self.0.trials.load_stream(binary, capacity_mb, bytes).await
+    }
+
+    async fn swap(&self, unit: &Unit, serial: i64) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        to_its_end(async move { inner.swap(&unit, serial).await }).await
+    }
+
+    async fn tidy(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        to_its_end(async move { inner.tidy(&unit).await }).await
+    }
+
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
         let (inner, unit) = (Arc::clone(&self.0), unit.clone());
         to_its_end(async move { inner.remove(&unit).await }).await
@@ -127,6 +175,11 @@ impl Inner {
     fn slot(&self, unit: &Unit, member: Member) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry((unit.id.clone(), member)).or_default())
+    }
+
+    fn next(&self, unit: &Unit) -> Arc<tokio::sync::Mutex<()>> {
+        let mut nexts = self.nexts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(nexts.entry(unit.id.clone()).or_default())
     }
 
     fn place(&self, unit: &Unit, member: Member) -> Place {
@@ -154,6 +207,7 @@ impl Inner {
             unit.members().iter().for_each(|member| {
                 slots.remove(&(unit.id.clone(), *member));
             });
+            self.nexts.lock().unwrap_or_else(PoisonError::into_inner).remove(&unit.id);
         })
     }
 

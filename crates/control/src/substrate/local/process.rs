@@ -6,9 +6,10 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -19,6 +20,17 @@ pub(super) struct Process {
     pidfd: AsyncFd<OwnedFd>,
     /// Whether its end is news: not before it served, and not when it is stopped on purpose.
     missed: AtomicBool,
+    /// How it ended, once that was asked for.
+    end: Mutex<Option<End>>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// By itself, be it by a crash.
+    Itself,
+    /// By a signal that others send: it was killed, or told to end.
+    Killed,
 }
 
 impl Process {
@@ -28,7 +40,12 @@ impl Process {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let number = number.ok_or(io::ErrorKind::InvalidInput)?;
         let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())?;
-        Ok(Self { pid, pidfd: register(pidfd)?, missed: AtomicBool::new(false) })
+        Ok(Self {
+            pid,
+            pidfd: register(pidfd)?,
+            missed: AtomicBool::new(false),
+            end: Mutex::default(),
+        })
     }
 
     /// Its number.
@@ -62,10 +79,15 @@ impl Process {
     }
 
     /// Takes its exit status, so that it leaves no zombie. It may be somebody else's child: an
-    /// engine that was adopted.
-    pub(super) fn reap(&self) {
-        let id = WaitId::PidFd(self.pidfd.get_ref().as_fd());
-        let _ = rustix::process::waitid(id, WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    /// engine that was adopted, of which nothing is told.
+    pub(super) fn reap(&self) -> Option<End> {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        if end.is_none() {
+            let id = WaitId::PidFd(self.pidfd.get_ref().as_fd());
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+            *end = rustix::process::waitid(id, options).ok().flatten().map(|it| how(&it));
+        }
+        *end
     }
 
     /// From here on its end is news, or no longer.
@@ -76,6 +98,14 @@ impl Process {
     /// Whether its end is news.
     pub(super) fn is_missed(&self) -> bool {
         self.missed.load(Ordering::Acquire)
+    }
+}
+
+fn how(status: &WaitIdStatus) -> End {
+    let others = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP].map(Signal::as_raw);
+    match status.terminating_signal() {
+        Some(signal) if others.contains(&signal) => End::Killed,
+        _ => End::Itself,
     }
 }
 

@@ -8,20 +8,24 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ourkv_domain::instance::InstanceType;
 use rustix::fs::OFlags;
 
 use super::manifest::Manifest;
+use super::mark::Form;
 use super::member::{Known, Place, Running};
-use super::process::Process;
+use super::process::{End, Process};
 use super::{
-    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, machine,
+    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, machine, save,
+    swap,
 };
+use crate::engine::trial::DUMP;
 use crate::engine::{Binary, Engines, Launch, memcached, redis_conf};
 
 /// How long a directory may stay taken after its engine was seen to be gone: a process that is
 /// being made elsewhere holds every open file for an instant.
 const TAKEN_AT_MOST: Duration = Duration::from_secs(2);
+/// What an engine says that does not understand a setting; it has not read any data then.
+const BAD_CONFIGURATION: &str = "CONFIG FILE ERROR";
 
 impl Inner {
     /// Starts a member unless it runs, and returns when it answers as it should. An engine that
@@ -49,9 +53,10 @@ impl Inner {
                 if running.process.is_over() { Err(self.ended(unit, member)) } else { Ok(()) }
             }
             Err(trouble) => {
+                let end = running.process.reap();
                 self.end(unit, member, &running).await?;
                 known.running = None;
-                Err(or_in_use(unit, member, trouble))
+                Err(self.or_refused(unit, member, end, or_in_use(unit, member, trouble)))
             }
         }
     }
@@ -59,7 +64,29 @@ impl Inner {
     /// What an engine that ended said last.
     pub(super) fn ended(&self, unit: &Unit, member: Member) -> Trouble {
         let directory = self.layout.member(unit, member);
-        Trouble::Ended { last_words: log::last_words(&directory, &unit.secrets) }
+        Trouble::Ended { last_words: log::last_words(&directory, &log::all(&unit.secrets)) }
+    }
+
+    /// An engine that ends by itself over data that was just put there does not read it.
+    fn or_refused(
+        &self,
+        unit: &Unit,
+        member: Member,
+        end: Option<End>,
+        trouble: Trouble,
+    ) -> Trouble {
+        let pending = || self.mark(unit).is_ok_and(|mark| mark.is_some_and(|mark| mark.pending));
+        match trouble {
+            Trouble::Ended { last_words }
+                if member == Member::First
+                    && end == Some(End::Itself)
+                    && !last_words.contains(BAD_CONFIGURATION)
+                    && pending() =>
+            {
+                Trouble::Dataset { reason: last_words }
+            }
+            other => other,
+        }
     }
 
     /// `None` where an engine has come to run meanwhile.
@@ -73,7 +100,21 @@ impl Inner {
         let before = Manifest::read(&place.directory);
         let binary = self.choose(unit, member, before.as_ref())?.clone();
         self.layout.prepare(unit).map_err(machine("making the instance's directory"))?;
-        let launch = launch(unit, member, &binary, &place.directory).await?;
+        let mut launch = launch(unit, member, &binary, &place.directory).await?;
+        let pending = match member {
+            Member::First => self.mark(unit)?.filter(|mark| mark.pending),
+            Member::Second => None,
+        };
+        if let Some(mark) = &pending {
+            if !mark.form.is_found(redis_conf::keeps_data(unit), binary.level()) {
+                let answer = format!("{binary} does not find the data that was put there");
+                return Err(Trouble::Unexpected { doing: "starting the engine", answer });
+            }
+            if mark.form == Form::Dump {
+                launch = redis_conf::loading_a_dump(launch);
+            }
+        }
+        let volatile = unit.members() == [Member::First] && pending.is_none();
         let address = (member == Member::First).then_some(unit.address);
         let (path, engines) = (binary.path.clone(), self.engines.clone());
         let process = blocking(move || {
@@ -81,6 +122,7 @@ impl Inner {
                 return Ok(None);
             };
             address.map_or(Ok(()), address::must_be_free)?;
+            clear(&place.directory, volatile).map_err(machine("removing what a save left"))?;
             let spawned = spawn(&path, &place.directory, log, launch);
             spawned.map(Some).map_err(machine("starting the engine"))
         })
@@ -93,36 +135,6 @@ impl Inner {
         known.running = Some(running.clone());
         fail::fail_point!("local-spawned", |_| Err(Trouble::Failpoint("local-spawned")));
         Ok(Some((running, before)))
-    }
-
-    /// The engine for a member: its data needs the version that wrote it, or a newer one. A pair
-    /// stays together, as a replica must not be older than its master.
-    fn choose(
-        &self,
-        unit: &Unit,
-        member: Member,
-        before: Option<&Manifest>,
-    ) -> Result<&Binary, Trouble> {
-        let none = |wanted: String| Trouble::NoEngine { wanted };
-        if unit.instance_type == InstanceType::Memcache {
-            let serving = self.engines.serving(unit.instance_type, unit.version);
-            return serving.ok_or_else(|| none("Memcache".into()));
-        }
-        let others = unit.members().iter().filter(|other| **other != member);
-        let others = others.filter_map(|other| Manifest::read(&self.layout.member(unit, *other)));
-        let ran_on = before.cloned().into_iter().chain(others);
-        match ran_on.max_by_key(|manifest| (manifest.kind, manifest.version)) {
-            Some(ran_on) => {
-                let (major, minor, patch) = ran_on.version;
-                self.engines
-                    .not_older_than(ran_on.kind, ran_on.version)
-                    .ok_or_else(|| none(format!("{} {major}.{minor}.{patch}", ran_on.kind)))
-            }
-            None => self
-                .engines
-                .serving(unit.instance_type, unit.version)
-                .ok_or_else(|| none(format!("Redis {}", unit.version))),
-        }
     }
 
     /// Writes down what was started, while it gets ready.
@@ -198,6 +210,16 @@ fn take(place: &Place, engines: &Engines) -> Result<Option<File>, Trouble> {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Removes what an interrupted save left. An engine that keeps no data must not find a dump: it
+/// would bring back what its tenant may have deleted long ago.
+fn clear(directory: &Path, volatile: bool) -> io::Result<()> {
+    save::remove_unfinished(directory)?;
+    if volatile {
+        std::fs::remove_file(directory.join(DUMP)).or_else(swap::ignore_missing)?;
+    }
+    Ok(())
 }
 
 /// Starts the program in a process group of its own, so that what is typed at the control

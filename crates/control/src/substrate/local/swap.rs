@@ -1,0 +1,140 @@
+//! The exchange of the data in force for what is staged.
+//!
+//! One rename exchanges two directories: there is no instant at which the first engine has
+//! neither. What is in force is told by its mark alone, so each step may be done again.
+
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags};
+
+use super::mark::{Form, Mark};
+use super::stage::{not_staged, remove, sync_parent};
+use super::{Inner, Member, Seen, Trouble, Unit, blocking, log, machine};
+use crate::engine::redis_conf;
+use crate::engine::trial::DUMP;
+
+const SWAPPING: &str = "putting the staged data in force";
+const TIDYING: &str = "removing data that is over";
+
+impl Inner {
+    /// Exchanges directories unless that is done, and empties the second engine's: it gets the
+    /// data from the first.
+    pub(super) async fn swap(&self, unit: &Unit, serial: i64) -> Result<(), Trouble> {
+        let alone = self.next(unit).lock_owned().await;
+        let in_force = self.mark(unit)?.is_some_and(|mark| mark.serial == serial);
+        let mut slots = Vec::new();
+        for &member in unit.members() {
+            let mut slot = self.slot(unit, member).lock_owned().await;
+            if self.running(&mut slot, unit, member).await?.is_some() {
+                if in_force {
+                    return Ok(());
+                }
+                let answer = "an engine still runs".into();
+                return Err(Trouble::Unexpected { doing: SWAPPING, answer });
+            }
+            slots.push(slot);
+        }
+        if !in_force && self.staged(unit)?.is_none_or(|mark| mark.serial != serial) {
+            return Err(not_staged(SWAPPING, serial));
+        }
+        let (layout, unit) = (self.layout.clone(), unit.clone());
+        blocking(move || {
+            let _alone = (alone, slots);
+            let prepared = layout.prepare(&unit);
+            prepared.map_err(machine("making the instance's directory"))?;
+            if !in_force {
+                let first = layout.member(&unit, Member::First);
+                exchange(&layout.next(&unit), &first).map_err(machine(SWAPPING))?;
+            }
+            if unit.members().contains(&Member::Second) {
+                let second = layout.member(&unit, Member::Second);
+                empty(&second).map_err(machine(SWAPPING))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes what lies beside the data in force, and the dump of an engine that keeps no data.
+    pub(super) async fn tidy(&self, unit: &Unit) -> Result<(), Trouble> {
+        let alone = self.next(unit).lock_owned().await;
+        let slot = self.slot(unit, Member::First).lock_owned().await;
+        let over = self.mark(unit)?.filter(|mark| is_over(unit, mark));
+        let next = self.layout.next(unit);
+        let first = self.layout.member(unit, Member::First);
+        let volatile = unit.members() == [Member::First];
+        blocking(move || {
+            let _alone = (alone, slot);
+            if let Some(mark) = over {
+                // First of all: a dump whose mark says that it is over is not loaded again.
+                settle(&first, &mark, volatile).map_err(machine(TIDYING))?;
+            }
+            remove(&next)
+                .and_then(|()| sync_parent(&next))
+                .or_else(ignore_missing)
+                .map_err(machine(TIDYING))
+        })
+        .await
+    }
+
+    /// What is to be seen of an instance's data.
+    pub(super) fn see_data(&self, unit: &Unit, seen: &mut Seen) -> Result<(), Trouble> {
+        let mark = self.mark(unit)?;
+        seen.dataset = mark.as_ref().map_or(0, |mark| mark.serial);
+        seen.staged = self.staged(unit)?.map(|mark| mark.serial);
+        let beside = self.layout.next(unit).try_exists();
+        seen.untidy = beside.map_err(machine("looking for staged data"))?
+            || mark.is_some_and(|mark| is_over(unit, &mark));
+        Ok(())
+    }
+
+    /// Whether the first engine has loaded a dump and has to turn to the file that it appends to.
+    pub(super) fn has_to_append(&self, unit: &Unit) -> Result<Option<Mark>, Trouble> {
+        Ok(self.mark(unit)?.filter(|mark| awaits_append(unit, mark)))
+    }
+}
+
+/// Whether the data is loaded from elsewhere, once the engine that loaded it serves.
+fn is_over(unit: &Unit, mark: &Mark) -> bool {
+    mark.pending && !awaits_append(unit, mark)
+}
+
+fn awaits_append(unit: &Unit, mark: &Mark) -> bool {
+    mark.pending && mark.form == Form::Dump && redis_conf::keeps_data(unit)
+}
+
+/// The data is not what an engine starts from any more. The dump goes with it where the engine
+/// keeps no data, or keeps it elsewhere.
+pub(super) fn settle(directory: &Path, mark: &Mark, drop_dump: bool) -> io::Result<()> {
+    Mark { pending: false, ..*mark }.write(directory)?;
+    if drop_dump && mark.form == Form::Dump {
+        std::fs::remove_file(directory.join(DUMP)).or_else(ignore_missing)?;
+    }
+    Ok(())
+}
+
+pub(super) fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+fn exchange(next: &Path, first: &Path) -> io::Result<()> {
+    rustix::fs::renameat_with(CWD, next, CWD, first, RenameFlags::EXCHANGE)?;
+    sync_parent(first)
+}
+
+/// Removes what is in a directory. Nothing runs in it.
+fn empty(directory: &Path) -> io::Result<()> {
+    if log::is_taken(directory)? {
+        return Err(io::Error::other("something still runs there"));
+    }
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
