@@ -5,6 +5,7 @@
 //! names of endpoints, [`jobs`] turn dates into changes of intent. A substrate never sees the
 //! store: it is told, and it reports.
 
+pub mod backup;
 pub mod dns;
 pub mod engine;
 pub mod failpoint;

@@ -262,7 +262,7 @@ async fn start_hands(
         store: opened.store.clone(),
         substrate,
         clock: opened.clock.clone(),
-        node: opened.node,
+        node: opened.node.clone(),
         settings: reconciler::Settings::default(),
     };
     let reconciler = reconciler.spawn();
@@ -273,6 +273,7 @@ async fn start_hands(
         store: opened.store,
         clock: opened.clock,
         mint: opened.mint,
+        node: opened.node,
         nudge,
         settings: jobs::Settings::default(),
     };

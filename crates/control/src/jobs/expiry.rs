@@ -3,7 +3,8 @@
 //! The timeline of the 2019 documentation ([`Stage`]): fifteen days in which all goes on, then
 //! fifteen in which the instance is stopped and its data kept, then its release. It counts from
 //! the end of what was paid in advance, or from the day on which the owner of something paid
-//! afterwards got into arrears. Whoever pays before the release has the instance run again.
+//! afterwards got into arrears. Whoever pays before the release has the instance run again. What
+//! is paid afterwards leaves a last backup.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +13,29 @@ use ourkv_domain::account::Account;
 use ourkv_domain::billing::{Stage, arrears_stage, prepaid_stage};
 use ourkv_domain::clock::Clock;
 use ourkv_domain::ids::{AccountId, InstanceId};
-use ourkv_domain::instance::{Charge, ChargeType, Instance, Intent, Status};
+use ourkv_domain::instance::{
+    Charge, ChargeType, Instance, InstanceType, Intent, NodeType, Phase, Status,
+};
+use ourkv_domain::mint::Mint;
 use ourkv_store::{Filter, Store, StoreError, Tx};
 
 use super::Report;
+use super::draws::Draws;
 
 /// Gives every instance the intent that its payments call for.
-pub async fn run_once(store: &Store, clock: &dyn Clock) -> Result<Report, StoreError> {
+///
+/// `mint` gives the numbers of last backups; without it nothing leaves one.
+pub async fn run_once(
+    store: &Store,
+    clock: &dyn Clock,
+    mint: Option<&Mint>,
+) -> Result<Report, StoreError> {
     let now = clock.now();
     let candidates = store.read(move |tx| candidates(tx, now)).await?;
     let mut report = Report::default();
     for (id, owner) in candidates {
-        let key = id.clone();
-        match store.write(move |tx| decide(tx, &key, &owner, now)).await {
+        let (key, draws) = (id.clone(), mint.map(Draws::new));
+        match store.write(move |tx| decide(tx, &key, &owner, draws.as_ref(), now)).await {
             Ok(changed) => report.changed += u64::from(changed),
             Err(error) => {
                 tracing::warn!(instance.id = %id, %error, "expiry failed");
@@ -69,6 +80,7 @@ fn decide(
     tx: &mut Tx<'_>,
     id: &InstanceId,
     owner: &AccountId,
+    draws: Option<&Draws>,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let (account, instance) = (tx.lock_account(owner)?, tx.lock_instance(id)?);
@@ -79,10 +91,33 @@ fn decide(
                 // What is released costs nothing more, however long its removal takes.
                 tx.end_meter(id, now)?;
             }
-            tx.set_intent(id, intent)
+            let changed = tx.set_intent(id, intent)?;
+            if let Some(draws) = draws
+                && changed
+                && intent == Intent::Delete
+                && leaves_backup(&instance)
+            {
+                draws.queue(tx, &instance, true, now)?;
+            }
+            Ok(changed)
         }
         _ => Ok(false),
     }
+}
+
+/// Whether a last backup is taken of it: it is paid afterwards, and there is data to be had.
+fn leaves_backup(instance: &Instance) -> bool {
+    let kept = match instance.observed.phase {
+        Phase::Normal => true,
+        // A single engine keeps nothing on the disk.
+        Phase::Unavailable { .. } | Phase::Inactive => {
+            instance.spec.node_type == NodeType::MasterSlave
+        }
+        Phase::Creating { .. } => false,
+    };
+    instance.charge == Charge::PostPaid
+        && instance.spec.instance_type == InstanceType::Redis
+        && kept
 }
 
 /// What an instance should be, by what is paid.

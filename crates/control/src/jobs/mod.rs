@@ -1,11 +1,14 @@
 //! What happens because time passes: hours are charged, periods renewed, the unpaid stopped and
-//! released, and what is old is forgotten.
+//! released, backups come due and run out, and what is old is forgotten.
 //!
 //! Each job takes no input. It reads the clock and the store, changes what is due in small
 //! transactions, and may be run at any time, twice, late or by several processes: what is done
 //! already is not due any more. A job changes what instances *should* be and leaves the rest to
-//! the reconciler. None of them knows a substrate.
+//! the reconciler and the keeper of backups. None of them knows a substrate.
 
+pub mod backup_retention;
+pub mod backup_schedule;
+mod draws;
 pub mod expiry;
 pub mod forgetting;
 pub mod metering;
@@ -18,6 +21,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::SignedDuration;
 use ourkv_domain::clock::Clock;
+use ourkv_domain::ids::NodeId;
 use ourkv_domain::mint::Mint;
 use ourkv_store::{Store, StoreError};
 use strum::{Display, VariantArray};
@@ -31,9 +35,11 @@ pub struct Jobs {
     pub store: Store,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// Where order numbers come from.
+    /// Where the numbers of orders and backups come from.
     pub mint: Arc<Mint>,
-    /// Told when what an instance should be has changed.
+    /// Whose backups these jobs schedule and run out.
+    pub node: NodeId,
+    /// Told when what an instance should be has changed, or what backups there should be.
     pub nudge: Arc<dyn Fn() + Send + Sync>,
     /// How often they run and how long things are kept.
     pub settings: Settings,
@@ -44,13 +50,19 @@ pub struct Jobs {
 pub struct Settings {
     /// Between two runs of a job.
     pub every: Duration,
-    /// How long audit lines are kept.
+    /// How long audit lines and events are kept.
     pub audit_kept: SignedDuration,
+    /// Whether what is released and was paid afterwards leaves a last backup.
+    pub final_backup: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { every: Duration::from_mins(1), audit_kept: SignedDuration::from_hours(24 * 180) }
+        Self {
+            every: Duration::from_mins(1),
+            audit_kept: SignedDuration::from_hours(24 * 180),
+            final_backup: true,
+        }
     }
 }
 
@@ -64,8 +76,22 @@ pub enum Job {
     Renewal,
     /// Stops, releases and revives by what is paid.
     Expiry,
+    /// Queues the backups that are due.
+    BackupSchedule,
+    /// Removes backups that were kept long enough.
+    BackupRetention,
     /// Forgets what is old.
     Forgetting,
+}
+
+impl Job {
+    /// Whether somebody has to act on what it changes.
+    fn is_acted_on(self) -> bool {
+        match self {
+            Self::Renewal | Self::Expiry | Self::BackupSchedule | Self::BackupRetention => true,
+            Self::Metering | Self::Forgetting => false,
+        }
+    }
 }
 
 /// What one run of a job did.
@@ -91,10 +117,17 @@ impl Jobs {
         let report = match job {
             Job::Metering => metering::run_once(store, clock).await?,
             Job::Renewal => renewal::run_once(store, clock, &self.mint).await?,
-            Job::Expiry => expiry::run_once(store, clock).await?,
+            Job::Expiry => {
+                let mint = self.settings.final_backup.then_some(self.mint.as_ref());
+                expiry::run_once(store, clock, mint).await?
+            }
+            Job::BackupSchedule => {
+                backup_schedule::run_once(store, clock, &self.mint, &self.node).await?
+            }
+            Job::BackupRetention => backup_retention::run_once(store, clock, &self.node).await?,
             Job::Forgetting => forgetting::run_once(store, clock, self.settings.audit_kept).await?,
         };
-        if report.changed > 0 && matches!(job, Job::Renewal | Job::Expiry) {
+        if report.changed > 0 && job.is_acted_on() {
             (self.nudge)();
         }
         Ok(report)

@@ -34,6 +34,7 @@ impl Story {
             store: world.store.clone(),
             clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
             mint: Arc::clone(&world.mint),
+            node: world.node.clone(),
             nudge: Arc::new(move || {
                 counted.fetch_add(1, Ordering::Relaxed);
             }),
