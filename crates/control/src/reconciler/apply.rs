@@ -15,17 +15,21 @@ use crate::substrate::{Member, Stop, Trouble, Unit};
 const START_TURN: Duration = Duration::from_secs(1);
 
 /// Does what the stage asks of the substrate; gives back the steps that it consisted of. Stages
-/// that only change what is remembered ask nothing of it.
+/// that only change what is remembered, or begin something elsewhere, ask nothing of it.
 pub(super) async fn apply(world: &World, unit: &Unit, stage: &Stage) -> Result<Vec<Step>, Trouble> {
     let substrate = &world.substrate;
     match stage {
         Stage::Prepare => one(world, unit, Step::Prepare, substrate.prepare(unit)).await,
         Stage::Start(member) => each(&[*member], |member| start(world, unit, member)).await,
         Stage::Link => one(world, unit, Step::Link, substrate.link(unit)).await,
-        Stage::Login => one(world, unit, Step::Login, substrate.login(unit)).await,
+        Stage::Login | Stage::Settle => one(world, unit, Step::Login, substrate.login(unit)).await,
         Stage::Stop(members, how) => each(members, |member| stop(world, unit, member, *how)).await,
         Stage::Remove => one(world, unit, Step::Remove, substrate.remove(unit)).await,
-        Stage::Rest | Stage::Forget => Ok(Vec::new()),
+        Stage::Swap(serial) => one(world, unit, Step::Swap, substrate.swap(unit, *serial)).await,
+        Stage::Tidy => one(world, unit, Step::Tidy, substrate.tidy(unit)).await,
+        Stage::Gather | Stage::GiveUp | Stage::Await | Stage::Rest | Stage::Forget => {
+            Ok(Vec::new())
+        }
     }
 }
 
@@ -47,15 +51,25 @@ pub(super) async fn one(
     step: Step,
     work: impl Future<Output = Result<(), Trouble>> + Send,
 ) -> Result<Vec<Step>, Trouble> {
+    let work = within(world.settings.step_limit, step.name(), step.run(work));
+    timed(unit, step, work).await.map(|()| vec![step])
+}
+
+/// Counts and logs how long a step takes.
+pub(super) async fn timed<T>(
+    unit: &Unit,
+    step: Step,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
     let began = Instant::now();
-    let done = within(world.settings.step_limit, step.name(), step.run(work)).await;
+    let done = work.await;
     let took = began.elapsed();
     let outcome = if done.is_ok() { "done" } else { "failed" };
     metrics::histogram!("ourkv_step_seconds", "step" => step.name(), "outcome" => outcome)
         .record(took.as_secs_f64());
     tracing::debug!(instance.id = %unit.id, step = step.name(), outcome,
         duration_ms = took.as_secs_f64() * 1000.0, "step");
-    done.map(|()| vec![step])
+    done
 }
 
 async fn start(world: &World, unit: &Unit, member: Member) -> Result<Vec<Step>, Trouble> {

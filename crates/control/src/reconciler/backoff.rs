@@ -33,7 +33,11 @@ impl Default for Delays {
 }
 
 impl Delays {
-    fn after(&self, failures: u32) -> Duration {
+    /// How long to wait after that many failures in a row.
+    pub(super) fn after(&self, failures: u32) -> Duration {
+        if failures == 0 {
+            return Duration::ZERO;
+        }
         let doublings = failures.saturating_sub(1).min(30);
         self.first.saturating_mul(1 << doublings).min(self.cap)
     }

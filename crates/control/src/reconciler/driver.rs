@@ -50,6 +50,7 @@ struct Driver {
 pub(super) async fn drive(
     world: Arc<World>,
     nudge: Arc<Notify>,
+    mut gathered: mpsc::UnboundedReceiver<InstanceId>,
     mut waiters: mpsc::UnboundedReceiver<Waiter>,
     looked: watch::Sender<bool>,
 ) {
@@ -67,6 +68,7 @@ pub(super) async fn drive(
             () = stop.cancelled() => break,
             () = nudge.notified() => driver.look(),
             Some(done) = driver.tasks.join_next() => driver.done(done),
+            Some(id) = gathered.recv() => driver.wake(id, Cause::Changed),
             death = deaths.recv() => match death {
                 Ok(id) => driver.died(id),
                 Err(RecvError::Lagged(_)) => driver.list(Duration::ZERO),
@@ -276,8 +278,11 @@ impl Driver {
     /// process finds it as it is.
     async fn finish(mut self) {
         self.world.stop.cancel();
+        let grace = self.world.settings.grace;
+        let gatherings = self.world.gatherings.end_all(grace);
         let drained = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.world.settings.grace, drained).await.is_err() {
+        let drained = tokio::time::timeout(grace, drained);
+        if tokio::join!(drained, gatherings).0.is_err() {
             tracing::warn!("steps under way were left unfinished");
         }
     }

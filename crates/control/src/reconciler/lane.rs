@@ -30,10 +30,20 @@ pub(super) struct Lane {
     /// The latest generation that is known of.
     taken: Option<i64>,
     backoff: Backoff,
-    /// Another try is on the agenda.
-    retry: bool,
+    to_come: ToCome,
     /// Whether its tenant can log in, as far as is known.
     pub(super) answering: bool,
+}
+
+/// What a lane without a pass is still to see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum ToCome {
+    #[default]
+    Nothing,
+    /// The end of something that is under way elsewhere, or the next sweep.
+    Other,
+    /// Another try, which is on the agenda.
+    Retry,
 }
 
 /// What to do with a lane after a pass.
@@ -65,14 +75,18 @@ impl Lane {
             (Some(_), _) => return None,
         };
         self.running = true;
-        self.retry = false;
+        self.to_come = ToCome::Nothing;
         Some(leave)
     }
 
     /// The store says that it is not what it should be, in this generation. Tells whether that is
     /// a reason to go over it. A pass that is under way either knows the generation already, or is
-    /// found to have worked for an older one when it ends.
+    /// found to have worked for an older one when it ends. What is waited for may have come.
     pub(super) fn wanted(&mut self, generation: i64) -> bool {
+        if self.to_come == ToCome::Other {
+            self.taken = self.taken.max(Some(generation));
+            return true;
+        }
         if self.taken.is_some_and(|taken| taken >= generation) {
             return false;
         }
@@ -94,7 +108,11 @@ impl Lane {
     pub(super) fn ended(&mut self, report: &Report, now: Instant, delays: &Delays) -> Next {
         self.running = false;
         self.taken = self.taken.max(report.generation);
-        self.answering = matches!(report.outcome, Ok(Outcome::Answering));
+        self.answering =
+            matches!(report.outcome, Ok(Outcome::Answering | Outcome::Waiting { answering: true }));
+        if matches!(report.outcome, Ok(Outcome::Waiting { .. })) {
+            self.to_come = ToCome::Other;
+        }
         let again = self.again.take();
         if matches!(report.outcome, Ok(Outcome::Gone)) {
             return Next::Drop;
@@ -107,7 +125,7 @@ impl Lane {
             Ok(Outcome::Gone | Outcome::Interrupted) => return Next::Rest,
             Ok(Outcome::Overtaken) => Some(Cause::Changed),
             Ok(Outcome::LookedAt) => again.or(Some(Cause::Retry)),
-            Ok(Outcome::Answering) => {
+            Ok(Outcome::Answering | Outcome::Waiting { .. }) => {
                 self.backoff.settled(now);
                 if again == Some(Cause::Death) {
                     self.backoff.died(now, delays);
@@ -134,7 +152,7 @@ impl Lane {
             (Some(cause), None) => Next::Again(cause),
             (Some(Cause::Death), Some(_)) => Next::Again(Cause::Death),
             (Some(_), Some(until)) => {
-                self.retry = true;
+                self.to_come = ToCome::Retry;
                 Next::Later(until)
             }
         }
@@ -142,7 +160,7 @@ impl Lane {
 
     /// Whether a pass is under way or a try is to come.
     pub(super) fn is_busy(&self) -> bool {
-        self.running || self.retry
+        self.running || self.to_come != ToCome::Nothing
     }
 }
 
@@ -234,6 +252,21 @@ mod tests {
         let later = now + delays.first;
         let next = lane.ended(&report(1, Ok(Outcome::LookedAt)), later, &delays);
         assert_eq!(next, Next::Again(Cause::Retry));
+    }
+
+    #[test]
+    fn what_waits_is_busy_and_looks_again_whenever_asked() {
+        let (now, delays, mut lane) = (Instant::now(), Delays::default(), Lane::default());
+        lane.begin(Cause::Changed, now);
+        let waiting = Outcome::Waiting { answering: true };
+        assert_eq!(lane.ended(&report(1, Ok(waiting)), now, &delays), Next::Rest);
+        assert!(lane.is_busy() && lane.answering);
+        assert!(lane.wanted(1));
+        assert_eq!(lane.begin(Cause::Changed, now), Some(Leave::Act));
+        assert!(!lane.wanted(1), "it is at it");
+        assert_eq!(lane.ended(&report(1, Ok(Outcome::Answering)), now, &delays), Next::Rest);
+        assert!(!lane.is_busy());
+        assert!(!lane.wanted(1));
     }
 
     #[test]

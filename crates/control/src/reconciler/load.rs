@@ -1,7 +1,7 @@
 //! What the store says about one instance.
 
 use ourkv_domain::ids::InstanceId;
-use ourkv_domain::instance::Instance;
+use ourkv_domain::instance::{Instance, Intent};
 
 use super::World;
 use super::report::Failure;
@@ -11,6 +11,10 @@ use crate::substrate::Unit;
 pub(super) struct Loaded {
     pub(super) instance: Instance,
     pub(super) unit: Unit,
+    /// It is to be deleted, and its last backup is not finished.
+    pub(super) last_backup: bool,
+    /// Something of no use could not be removed in this pass.
+    pub(super) untidy: bool,
 }
 
 /// Reads an instance; `None` when the store knows nothing of it.
@@ -22,15 +26,17 @@ pub(super) async fn load(world: &World, id: &InstanceId) -> Result<Option<Loaded
             let Some(instance) = tx.instance(&key)? else {
                 return Ok(None);
             };
-            Ok::<_, Failure>(Some((instance, tx.secrets(&key)?)))
+            let deleted = instance.intent == Intent::Delete;
+            let last_backup = deleted && tx.final_backup_pending(&key)?;
+            Ok::<_, Failure>(Some((instance, tx.secrets(&key)?, last_backup)))
         })
         .await?;
     match read {
         None => Ok(None),
-        Some((_, None)) => Err(Failure::NoSecrets),
-        Some((instance, Some(secrets))) => {
+        Some((_, None, _)) => Err(Failure::NoSecrets),
+        Some((instance, Some(secrets), last_backup)) => {
             let unit = Unit::new(&instance, secrets);
-            Ok(Some(Loaded { instance, unit }))
+            Ok(Some(Loaded { instance, unit, last_backup, untidy: false }))
         }
     }
 }

@@ -4,7 +4,8 @@
 //! should be from the store and what is from the substrate, and goes from there: [`load`],
 //! [`observe`], [`plan`], [`apply`], [`record`]. Every step can be cut off and done again. One
 //! pass at a time goes over an instance, many instances are gone over at once, and what one of
-//! them suffers (trouble, a hang, a panic) delays no other.
+//! them suffers (trouble, a hang, a panic) delays no other. What takes as long as the data are
+//! large, the gathering of a restore, is done beside the passes: [`gather`].
 //!
 //! It decides nothing about money or permission, and it never stops an engine that the store does
 //! not know: such are named in the log.
@@ -13,6 +14,7 @@ mod apply;
 mod backoff;
 mod driver;
 mod forget;
+mod gather;
 mod lane;
 mod load;
 mod observe;
@@ -20,6 +22,7 @@ mod pass;
 mod plan;
 mod record;
 mod report;
+mod restore;
 mod step;
 
 use std::num::NonZero;
@@ -34,7 +37,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::backoff::Delays;
+use self::gather::Gatherings;
 pub use self::step::{Step, failpoint_names};
+use crate::backup::Datasets;
 use crate::substrate::Substrate;
 
 /// What the reconciler works with.
@@ -43,6 +48,8 @@ pub struct Reconciler {
     pub store: Store,
     /// What is.
     pub substrate: Arc<dyn Substrate>,
+    /// Where the data of restores and clones come from.
+    pub datasets: Arc<dyn Datasets>,
     /// When things were seen.
     pub clock: Arc<dyn Clock>,
     /// Whose instances these are; those of other nodes are left alone.
@@ -62,8 +69,13 @@ pub struct Settings {
     pub passes: usize,
     /// How long a troublesome instance is left alone.
     pub delays: Delays,
-    /// How long one step may take.
+    /// Restores and clones whose data are gathered at once.
+    pub gatherings: usize,
+    /// How long one step may take; a step that takes as long as the data are large, how long it
+    /// may stand still.
     pub step_limit: Duration,
+    /// How long a restore may be tried before a failure ends it.
+    pub restore_limit: Duration,
     /// How long the steps under way may take at the end.
     pub grace: Duration,
 }
@@ -76,7 +88,9 @@ impl Default for Settings {
             starts: processors + 1,
             passes: 256,
             delays: Delays::default(),
+            gatherings: 8,
             step_limit: Duration::from_mins(2),
+            restore_limit: Duration::from_mins(10),
             grace: Duration::from_secs(5),
         }
     }
@@ -98,18 +112,21 @@ impl Reconciler {
         let nudge = Arc::new(Notify::new());
         let (settle, waiters) = mpsc::unbounded_channel();
         let (looking, looked) = watch::channel(false);
+        let (gathering, gathered) = mpsc::unbounded_channel();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let world = Arc::new(World {
             starts: Semaphore::new(self.settings.starts.max(1)),
             passes: Semaphore::new(self.settings.passes.max(1)),
+            gatherings: Gatherings::new(self.settings.gatherings, gathering, stop.clone()),
             store: self.store,
             substrate: self.substrate,
+            datasets: self.datasets,
             clock: self.clock,
             node: self.node,
             settings: self.settings,
             stop: stop.clone(),
         });
-        tasks.spawn(driver::drive(world, Arc::clone(&nudge), waiters, looking));
+        tasks.spawn(driver::drive(world, Arc::clone(&nudge), gathered, waiters, looking));
         tasks.close();
         Handle { nudge, looked, settle, stop, tasks }
     }
@@ -149,6 +166,8 @@ impl Handle {
 struct World {
     store: Store,
     substrate: Arc<dyn Substrate>,
+    datasets: Arc<dyn Datasets>,
+    gatherings: Gatherings,
     clock: Arc<dyn Clock>,
     node: NodeId,
     settings: Settings,

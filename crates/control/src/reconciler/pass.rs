@@ -4,6 +4,7 @@
 //! end of the process: the next one observes what there is and goes on from there.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt;
@@ -15,9 +16,10 @@ use super::apply::apply;
 use super::forget::forget;
 use super::load::{Loaded, load};
 use super::observe::observe;
-use super::plan::{Stage, plan, serves};
-use super::record::record;
+use super::plan::{Stage, Wish, plan, serves};
+use super::record::{record, restored};
 use super::report::{Failure, Outcome, Report};
+use super::restore::{self, answered_before};
 use super::step::Step;
 use crate::substrate::{Member, Seen};
 
@@ -31,7 +33,7 @@ pub(super) enum Leave {
 }
 
 /// Goes over one instance.
-pub(super) async fn pass(world: &World, id: InstanceId, leave: Leave) -> Report {
+pub(super) async fn pass(world: &Arc<World>, id: InstanceId, leave: Leave) -> Report {
     let began = Instant::now();
     let (mut generation, mut steps) = (None, Vec::new());
     let outcome = match load(world, &id).await {
@@ -47,7 +49,7 @@ pub(super) async fn pass(world: &World, id: InstanceId, leave: Leave) -> Report 
 
 /// Drives an instance and remembers the trouble that came of it, panics included.
 async fn guarded(
-    world: &World,
+    world: &Arc<World>,
     loaded: &mut Loaded,
     leave: Leave,
     steps: &mut Vec<Step>,
@@ -58,6 +60,9 @@ async fn guarded(
         Ok(Err(failure)) => failure,
         Err(_panic) => Failure::Panicked,
     };
+    if answered_before(&loaded.instance) {
+        world.gatherings.stumbled(&loaded.instance.id, &failure);
+    }
     let noted = AssertUnwindSafe(note(world, loaded, &failure, steps)).catch_unwind().await;
     if !matches!(noted, Ok(Ok(()))) {
         tracing::warn!(instance.id = %loaded.instance.id, "its trouble could not be recorded");
@@ -66,44 +71,86 @@ async fn guarded(
 }
 
 async fn drive(
-    world: &World,
+    world: &Arc<World>,
     loaded: &mut Loaded,
     leave: Leave,
     steps: &mut Vec<Step>,
 ) -> Result<Outcome, Failure> {
+    // Asked before the look: what has been gathered by then is seen.
+    let stand = restore::stand(world, &loaded.instance);
     let mut seen = observe(world, &loaded.unit).await?;
     notice_death(world, loaded, &seen, steps).await?;
     if leave == Leave::Look {
         return Ok(Outcome::LookedAt);
     }
+    restore::drop_unwanted(world, &loaded.instance, &seen).await;
+    let mut wish = restore::wish(world, loaded, stand)?;
     loop {
         if world.stop.is_cancelled() {
             return Ok(Outcome::Interrupted);
         }
-        let stage = plan(loaded.instance.intent, loaded.unit.members(), &seen);
-        if let Some(outcome) = perform(world, loaded, &stage, steps).await? {
+        let stage = plan(&wish, &seen);
+        if let Some(outcome) = perform(world, loaded, &wish, &stage, &seen, steps).await? {
             return Ok(outcome);
         }
-        seen = stage.promised(seen);
+        (wish, seen) = (stage.fulfilled(wish), stage.promised(seen));
     }
 }
 
 /// Does one stage; the last one yields an outcome.
 async fn perform(
-    world: &World,
+    world: &Arc<World>,
     loaded: &mut Loaded,
+    wish: &Wish,
     stage: &Stage,
+    seen: &Seen,
     steps: &mut Vec<Step>,
 ) -> Result<Option<Outcome>, Failure> {
-    if *stage == Stage::Link && answered_before(loaded) {
+    if *stage == Stage::Link && answered_before(&loaded.instance) {
         // Following may take long, and the tenant need not wait for it.
         welcome(world, loaded, steps).await?;
     }
     if *stage == Stage::Login {
         return welcome(world, loaded, steps).await.map(Some);
     }
-    steps.extend(apply(world, &loaded.unit, stage).await?);
+    match apply(world, &loaded.unit, stage).await {
+        Ok(done) => steps.extend(done),
+        // What lies about can wait, unless an engine would be started on it.
+        Err(trouble) if *stage == Stage::Tidy && (wish.durable || serves(seen)) => {
+            loaded.untidy = true;
+            tracing::warn!(instance.id = %loaded.instance.id, error = %trouble,
+                "data that are not needed any more could not be removed");
+        }
+        Err(trouble) => return Err(trouble.into()),
+    }
+    conclude(world, loaded, stage, seen, steps).await
+}
+
+/// Remembers what follows from a stage that was applied.
+async fn conclude(
+    world: &Arc<World>,
+    loaded: &mut Loaded,
+    stage: &Stage,
+    seen: &Seen,
+    steps: &mut Vec<Step>,
+) -> Result<Option<Outcome>, Failure> {
+    let going_on = |current: bool| (!current).then_some(Outcome::Overtaken);
     match stage {
+        Stage::Gather => {
+            restore::gather(world, loaded, seen);
+            Ok(None)
+        }
+        Stage::Settle => {
+            let current = restored(world, &mut loaded.instance).await?;
+            steps.push(Step::RecordRestored);
+            Ok(going_on(current))
+        }
+        Stage::GiveUp => {
+            let current = restore::give_up(world, &mut loaded.instance).await?;
+            steps.push(Step::GiveUpRestore);
+            Ok(going_on(current))
+        }
+        Stage::Await => Ok(Some(Outcome::Waiting { answering: false })),
         Stage::Rest => {
             let phase = loaded.instance.observed.phase.clone().stopped();
             let current = keep(world, loaded, Step::RecordInactive, phase, steps).await?;
@@ -127,7 +174,12 @@ async fn welcome(
     apply(world, &loaded.unit, &Stage::Login).await?;
     let phase = loaded.instance.observed.phase.clone().answering();
     let current = keep(world, loaded, Step::RecordNormal, phase, steps).await?;
-    Ok(if current { Outcome::Answering } else { Outcome::Overtaken })
+    let is_all = loaded.instance.restore.is_none() && !loaded.untidy;
+    Ok(match (current, is_all) {
+        (false, _) => Outcome::Overtaken,
+        (true, false) => Outcome::Waiting { answering: true },
+        (true, true) => Outcome::Answering,
+    })
 }
 
 /// An instance that was normal and is not served any more is unavailable from this moment, before
@@ -149,8 +201,8 @@ async fn notice_death(
     Ok(())
 }
 
-/// Remembers what is wrong. Where the second engine of a pair gives trouble and the first one
-/// lets the tenant in, nothing is wrong for the tenant.
+/// Remembers what is wrong. Where the first engine lets the tenant in, nothing is wrong for the
+/// tenant: it was the second one, or data that are not in force.
 async fn note(
     world: &World,
     loaded: &mut Loaded,
@@ -162,8 +214,7 @@ async fn note(
         return Ok(());
     }
     if loaded.instance.intent == Intent::Run
-        && answered_before(loaded)
-        && loaded.unit.members().len() > 1
+        && answered_before(&loaded.instance)
         && observe(world, &loaded.unit).await.is_ok_and(|seen| serves(&seen))
         && welcome(world, loaded, steps).await.is_ok()
     {
@@ -187,8 +238,4 @@ async fn keep(
         steps.push(step);
     }
     Ok(current)
-}
-
-fn answered_before(loaded: &Loaded) -> bool {
-    !matches!(loaded.instance.observed.phase, Phase::Creating { .. })
 }

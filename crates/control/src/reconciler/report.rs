@@ -29,6 +29,11 @@ pub(super) enum Outcome {
     Resting,
     /// Nothing of it is left, not even the memory.
     Gone,
+    /// It is as it should be but for something that is under way elsewhere or can wait.
+    Waiting {
+        /// It lets its tenant in meanwhile.
+        answering: bool,
+    },
     /// It was looked at only, being left alone for a while.
     LookedAt,
     /// What it should be changed meanwhile.
@@ -49,6 +54,14 @@ pub(super) enum Failure {
     /// The instance is remembered without its secrets.
     #[error("its secrets are missing from the store")]
     NoSecrets,
+    /// The data of a clone could not be had.
+    #[error("{reason}")]
+    NotGathered {
+        /// Why not.
+        reason: String,
+        /// The kind of failure behind it.
+        kind: &'static str,
+    },
     /// A fault in ourkv itself; the log has its place.
     #[error("an internal fault of ourkv")]
     Panicked,
@@ -72,6 +85,7 @@ impl Failure {
             Self::Trouble(Trouble::Failpoint(_)) => "failpoint",
             Self::Store(_) => "store",
             Self::NoSecrets => "no_secrets",
+            Self::NotGathered { kind, .. } => kind,
             Self::Panicked => "panicked",
         }
     }

@@ -12,6 +12,20 @@ steps! {
     pub enum Step;
     /// Makes the place for its data.
     Prepare = "prepare",
+    /// Opens the backup that is to be restored.
+    Fetch = "fetch",
+    /// Puts what it holds beside the data in force.
+    Stage = "stage",
+    /// Loads what was staged into an engine on trial.
+    ProveStaged = "prove_staged",
+    /// Exchanges the data in force for those staged.
+    Swap = "swap",
+    /// Remembers that a login to the restored data worked.
+    RecordRestored = "record_restored",
+    /// Remembers that the old data stay.
+    GiveUpRestore = "give_up_restore",
+    /// Removes data that were staged or set aside.
+    Tidy = "tidy",
     /// Starts the first engine.
     StartFirst = "start_first",
     /// Starts the second engine.

@@ -1,23 +1,29 @@
 //! A store in a temporary directory, a fake substrate, a clock that is moved by hand, and
 //! instances that are created the way CreateInstance creates them.
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
 use jiff::Timestamp;
+use ourkv_control::backup::{Dataset, Datasets};
 use ourkv_control::reconciler::{Delays, Handle, Reconciler, Settings};
 use ourkv_control::substrate::fake::Fake;
-use ourkv_control::substrate::{Substrate, Unit};
+use ourkv_control::substrate::{Substrate, Trouble, Unit};
 use ourkv_domain::account::Account;
+use ourkv_domain::backup::{BackupId, EngineKind, EngineStamp};
 use ourkv_domain::billing::{Money, price};
 use ourkv_domain::catalogue::Catalogue;
 use ourkv_domain::clock::{Clock, ManualClock};
 use ourkv_domain::ids::{AccountId, InstanceId, NodeId, RegionId, ZoneId};
 use ourkv_domain::instance::{
     Charge, Endpoint, EngineVersion, Instance, InstanceType, Intent, Network, NodeType, Observed,
-    Phase, Secrets, Spec,
+    Phase, Restore, Secrets, Spec,
 };
 use ourkv_domain::mint::Mint;
 use ourkv_domain::parameter::Parameters;
@@ -42,6 +48,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) mint: Arc<Mint>,
     pub(crate) fake: Arc<Fake>,
+    pub(crate) library: Arc<Library>,
     pub(crate) node: NodeId,
     pub(crate) account: AccountId,
     pub(crate) zone: ZoneId,
@@ -63,6 +70,7 @@ impl World {
             store,
             clock: Arc::new(ManualClock::new(now)),
             fake: Arc::new(Fake::default()),
+            library: Arc::default(),
             node: mint.node(),
             account: mint.account(),
             zone: region.zones[0].id.clone(),
@@ -100,6 +108,7 @@ impl World {
         Reconciler {
             store: self.store.clone(),
             substrate,
+            datasets: Arc::clone(&self.library) as Arc<dyn Datasets>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             node: self.node.clone(),
             settings,
@@ -123,7 +132,21 @@ impl World {
         (kind, nodes): (InstanceType, NodeType),
         charge: Charge,
     ) -> InstanceId {
-        let mut instance = self.draft(kind, nodes, charge);
+        self.insert(self.draft(kind, nodes, charge)).await
+    }
+
+    /// Creates an hourly-paid instance that is to have the data of a backup.
+    pub(crate) async fn clone_of(
+        &self,
+        backup: BackupId,
+        (kind, nodes): (InstanceType, NodeType),
+    ) -> InstanceId {
+        let mut instance = self.draft(kind, nodes, Charge::PostPaid);
+        instance.restore = Some(Restore { serial: 1, backup, requested_at: self.clock.now() });
+        self.insert(instance).await
+    }
+
+    async fn insert(&self, mut instance: Instance) -> InstanceId {
         let id = instance.id.clone();
         let meter = (instance.charge == Charge::PostPaid).then(|| self.meter(&instance));
         self.write(move |tx| {
@@ -201,6 +224,12 @@ impl World {
         assert!(self.write(move |tx| tx.set_intent(&id, intent)).await);
     }
 
+    /// Asks for the data of a backup; returns their serial.
+    pub(crate) async fn restore(&self, id: &InstanceId, backup: BackupId) -> i64 {
+        let (id, now) = (id.clone(), self.clock.now());
+        self.write(move |tx| tx.begin_restore(&id, backup, now)).await.expect("none is pending")
+    }
+
     pub(crate) async fn instance(&self, id: &InstanceId) -> Option<Instance> {
         let id = id.clone();
         self.write(move |tx| tx.instance(&id)).await
@@ -235,6 +264,70 @@ impl World {
     }
 }
 
+/// Backups that exist by being put there.
+#[derive(Debug, Default)]
+pub(crate) struct Library {
+    backups: Mutex<HashMap<BackupId, Bytes>>,
+    mood: Mutex<Mood>,
+}
+
+/// How the library answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// With the data, at once.
+    #[default]
+    Willing,
+    /// With the data, a byte at a time, and this long for each.
+    Slow(Duration),
+    /// It can't be reached.
+    Away,
+    /// Not at all.
+    Mute,
+    /// With the first byte, and then nothing.
+    Stuck,
+}
+
+impl Library {
+    /// Puts a backup there.
+    pub(crate) fn put(&self, mint: &Mint, data: &'static str) -> BackupId {
+        let id = mint.backup_id();
+        self.backups.lock().unwrap().insert(id, Bytes::from(data));
+        id
+    }
+
+    pub(crate) fn be(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+}
+
+#[async_trait]
+impl Datasets for Library {
+    async fn dataset(&self, backup: BackupId) -> Result<Dataset, Trouble> {
+        let away = || std::io::Error::other("it is away");
+        let data = self.backups.lock().unwrap().get(&backup).cloned();
+        let data = data.ok_or(Trouble::Dataset { reason: "there is no such backup".into() })?;
+        let mood = *self.mood.lock().unwrap();
+        let each = futures::stream::iter(data.clone()).map(|byte| Ok(Bytes::from(vec![byte])));
+        let stream = match mood {
+            Mood::Willing => each.boxed(),
+            Mood::Slow(pause) => each
+                .then(move |byte| async move {
+                    tokio::time::sleep(pause).await;
+                    byte
+                })
+                .boxed(),
+            Mood::Stuck => each.take(1).chain(futures::stream::pending()).boxed(),
+            Mood::Mute => std::future::pending().await,
+            Mood::Away => {
+                return Err(Trouble::Machine { doing: "asking the library", source: away() });
+            }
+        };
+        let engine = EngineStamp { kind: EngineKind::Redis, version: (7, 0, 15) };
+        let bytes = i64::try_from(data.len()).unwrap();
+        Ok(Dataset { engine, bytes, digest: String::new(), stream })
+    }
+}
+
 /// Settings under which a test need not wait.
 pub(crate) fn quick() -> Settings {
     let delays = Delays {
@@ -242,7 +335,7 @@ pub(crate) fn quick() -> Settings {
         cap: Duration::from_millis(20),
         ..Delays::default()
     };
-    Settings { delays, ..Settings::default() }
+    Settings { delays, grace: Duration::from_millis(500), ..Settings::default() }
 }
 
 /// Waits until everything is as it should be.

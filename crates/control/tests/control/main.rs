@@ -5,4 +5,5 @@
 mod common;
 mod jobs;
 mod reconciler;
+mod restore;
 mod substrate_contract;
