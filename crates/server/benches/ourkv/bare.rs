@@ -34,6 +34,11 @@ impl Bare {
         Ok(Self { address, process })
     }
 
+    /// Where it answers.
+    pub(crate) fn address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
     /// Its pid.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()

@@ -12,9 +12,9 @@ use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The longest that a whole run may take.
-const LONGEST_RUN: Duration = Duration::from_mins(5);
+const LONGEST_RUN: Duration = Duration::from_mins(12);
 /// The longest wait for any one thing.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// Where Redis is documented to listen.
 pub(crate) const REDIS_PORT: u16 = 6379;
 /// Between two tries of something that is about to come about.

@@ -5,6 +5,7 @@
 //! own. Everything is bounded in count and time, stays on loopback addresses, and is ended by pid
 //! whatever happens. `docs/benchmarks.md` says what each figure means.
 
+mod backup;
 mod bare;
 mod client;
 mod creation;
@@ -36,6 +37,7 @@ const FIGURES: &[Figure] = &[
     ("ce", crowd::measure),
     ("d", start::measure),
     ("f", throughput::measure),
+    ("ghi", backup::measure),
 ];
 
 fn main() -> ExitCode {

@@ -29,6 +29,19 @@ pub(crate) fn wait(
     until(&format!("PONG at {address}"), pause, || Ok(try_once(address, login).then_some(())))
 }
 
+/// A connection that is logged in, for whatever else is asked.
+pub(crate) fn connect(
+    address: SocketAddrV4,
+    login: Option<&Login>,
+) -> anyhow::Result<redis::Connection> {
+    let client = redis::Client::open(format!("redis://{address}/"))?;
+    let mut connection = client.get_connection()?;
+    if let Some(login) = login {
+        let () = redis::cmd("AUTH").arg(&login.user).arg(login.password).query(&mut connection)?;
+    }
+    Ok(connection)
+}
+
 /// Whether nobody listens there.
 pub(crate) fn is_silent(address: SocketAddrV4) -> bool {
     TcpStream::connect_timeout(&SocketAddr::V4(address), SILENCE).is_err()

@@ -39,6 +39,11 @@ impl Sample {
         self.percentile(99)
     }
 
+    /// The largest.
+    pub(crate) fn max(&self) -> f64 {
+        self.percentile(100)
+    }
+
     /// By nearest rank: always one of the values.
     fn percentile(&self, percent: usize) -> f64 {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);

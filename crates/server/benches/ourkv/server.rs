@@ -67,6 +67,11 @@ impl<'a> Server<'a> {
         })
     }
 
+    /// Another client of it.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        Client::connect((self.block.own(), 2015).into())
+    }
+
     /// The pid of the server.
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
         Ok(self.process.as_ref().context("the server does not run")?.pid())
@@ -100,12 +105,16 @@ impl<'a> Server<'a> {
             .env("OURKV_ACCESS_KEY_SECRET", KEY_SECRET)
             // The engine of the floor, and no other that is kept on this machine.
             .env("OURKV_ENGINES_DIR", self.dir.join("no-engines"))
+            // Neither is part of what is measured, and both work on after it.
+            .env("OURKV_BACKUP_PROVE", "false")
+            .env("OURKV_BACKUP_FINAL", "false")
             .stdin(Stdio::null())
             .stderr(log_file(&self.dir)?);
         Ok(command)
     }
 
-    fn log(&self) -> String {
+    /// What the program said.
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
@@ -132,6 +141,18 @@ pub(crate) fn create(client: &mut Client, class: &str) -> anyhow::Result<Created
     Created::of(&client.call("CreateInstance", &size)?)
 }
 
+/// Creates an instance of a class with the data of another one's backup; it may not answer yet.
+pub(crate) fn create_clone(
+    client: &mut Client,
+    class: &str,
+    source: &str,
+    backup: &str,
+) -> anyhow::Result<Created> {
+    let size = [("RegionId", "cn-hongkong"), ("InstanceClass", class), ("Password", PASSWORD)];
+    let data = [("SrcDBInstanceId", source), ("BackupId", backup)];
+    Created::of(&client.call("CreateInstance", &[&size[..], &data[..]].concat())?)
+}
+
 impl Created {
     fn of(answer: &Value) -> anyhow::Result<Self> {
         let id = answer["InstanceId"].as_str().context("no InstanceId")?.to_owned();
@@ -139,13 +160,18 @@ impl Created {
         Ok(Self { address: endpoint(answer)?, login, id })
     }
 
-    /// Deletes it, once it is there to be deleted.
-    pub(crate) fn delete(&self, client: &mut Client) -> anyhow::Result<()> {
+    /// Waits until it can be used, and deleted.
+    pub(crate) fn wait_until_normal(&self, client: &mut Client) -> anyhow::Result<()> {
         until(&format!("{} is Normal", self.id), 10 * TIGHT, || {
             let found = client.call("DescribeInstanceAttribute", &[("InstanceId", &self.id)])?;
             let status = &found["Instances"]["DBInstanceAttribute"][0]["InstanceStatus"];
             Ok((status == "Normal").then_some(()))
-        })?;
+        })
+    }
+
+    /// Deletes it, once it is there to be deleted.
+    pub(crate) fn delete(&self, client: &mut Client) -> anyhow::Result<()> {
+        self.wait_until_normal(client)?;
         client.call("DeleteInstance", &[("InstanceId", &self.id)])?;
         Ok(())
     }

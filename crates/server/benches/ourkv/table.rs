@@ -79,6 +79,7 @@ impl Row {
             short(sample.min()),
             short(sample.median()),
             short(sample.p99()),
+            short(sample.max()),
             self.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
             self.target.map(Target::text).unwrap_or_default(),
             verdict.unwrap_or_default().into(),
@@ -93,6 +94,7 @@ impl Row {
             "min": self.sample.min(),
             "median": self.sample.median(),
             "p99": self.sample.p99(),
+            "max": self.sample.max(),
             "ratio_to_floor": self.ratio(),
             "target": self.target.map(Target::text),
             "reached": self.reached(),
@@ -131,13 +133,22 @@ impl Table {
         table
             .load_style(presets::ASCII_MARKDOWN)
             .set_content_arrangement(ContentArrangement::Disabled);
-        let title =
-            ["figure", "unit", "n", "min", "median", "p99", "ratio to floor", "target", "verdict"];
-        table.set_header(title);
+        table.set_header([
+            "figure",
+            "unit",
+            "n",
+            "min",
+            "median",
+            "p99",
+            "max",
+            "ratio to floor",
+            "target",
+            "verdict",
+        ]);
         for row in &self.0 {
             table.add_row(row.cells());
         }
-        for column in 2..7 {
+        for column in 2..8 {
             if let Some(column) = table.column_mut(column) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
