@@ -8,4 +8,5 @@ pub mod config;
 pub mod gateway;
 pub mod links;
 pub mod opening;
+pub mod shelf;
 pub mod wiring;

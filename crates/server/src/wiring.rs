@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use ourkv_control::backup::{self, Archive, Backups, Fetcher, ShelfError};
 use ourkv_control::dns::{Dns, DnsError};
 use ourkv_control::engine::Engines;
 use ourkv_control::jobs::{self, Jobs};
@@ -23,16 +24,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::actions::{Nudge, Platform};
-use crate::config::{BackupPlace, Config, DnsListen};
+use crate::cli::url_of;
+use crate::config::{self, BackupPlace, Config, DnsListen};
 use crate::gateway::{self, Gateway};
 use crate::links::Links;
 use crate::opening::Opened;
+use crate::shelf;
 
 /// How often histograms are folded up, so that they stay small between two scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// How long what is said of instances waits for the first look at them.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// How long what another process wrote waits.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// A control plane that answers.
 pub struct Running {
@@ -44,6 +50,7 @@ pub struct Running {
     stop: CancellationToken,
     gateway: JoinHandle<()>,
     upkeep: JoinHandle<()>,
+    heartbeat: JoinHandle<()>,
     hands: JoinHandle<Result<Hands, StartError>>,
     dns: Option<Dns>,
 }
@@ -51,8 +58,14 @@ pub struct Running {
 /// What makes intent true.
 struct Hands {
     reconciler: reconciler::Handle,
+    backups: backup::Handle,
     jobs: jobs::Handle,
 }
+
+/// Who is woken when something is wanted; nobody before they are there: they begin by looking at
+/// everything.
+#[derive(Clone, Default)]
+struct Sleepers(Arc<(SetOnce<reconciler::Handle>, SetOnce<backup::Handle>)>);
 
 /// Why a control plane does not run.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +88,9 @@ pub enum StartError {
          systemd unit), run it as root, or turn the setting off"
     )]
     MayNotAddAddresses,
+    /// Backups can't be kept where they should be.
+    #[error("backups can't be kept: {0}")]
+    Shelf(#[from] ShelfError),
     /// Engines can't be run here.
     #[error("engines can't be run: {0}")]
     Substrate(#[from] Trouble),
@@ -111,19 +127,22 @@ impl Running {
         let address = local_address(&listener, config.listen)?;
         let dns = start_dns(config, &opened).await?;
         let (dns, dns_address) = dns.unzip();
+        let archive = shelf::archive(config, &opened).await?;
 
-        let stop = CancellationToken::new();
-        let late = Arc::new(SetOnce::new());
+        let (stop, sleepers) = (CancellationToken::new(), Sleepers::default());
         let (looking, looked) = watch::channel(false);
-        let platform = platform(config, &opened, address, &late, looked);
-        let nudge = Arc::clone(&platform.nudge);
-        let hands = start_hands(opened.clone(), place, Arc::clone(&late), nudge, stop.clone());
-        let hands = tokio::spawn(hands);
-        tokio::spawn(look_first(opened.clone(), late, looking));
-        let gateway = Gateway::new(platform, gateway_settings(config), metrics.clone());
+        let nudge = sleepers.nudge();
+        let platform = platform(config, &opened, url_of(address), looked, Arc::clone(&nudge));
+        let gateway =
+            Gateway::new(platform, archive.clone(), gateway_settings(config), metrics.clone());
         let gateway = tokio::spawn(gateway.serve(listener, stop.clone()));
+        let making = Making { opened: opened.clone(), archive, backup: config.backup.clone() };
+        let hands = making.start(place, sleepers.clone(), Arc::clone(&nudge), stop.clone());
+        let hands = tokio::spawn(hands);
+        tokio::spawn(look_first(opened.clone(), sleepers, looking));
         let upkeep = tokio::spawn(keep_up(metrics));
-        Ok(Self { address, dns_address, opened, stop, gateway, upkeep, hands, dns })
+        let heartbeat = tokio::spawn(beat(nudge));
+        Ok(Self { address, dns_address, opened, stop, gateway, upkeep, heartbeat, hands, dns })
     }
 
     /// Returns when the control plane stops by itself, because a part of it failed.
@@ -136,10 +155,12 @@ impl Running {
         self.stop.cancel();
         let gateway = self.gateway.await;
         self.upkeep.abort();
+        self.heartbeat.abort();
         let hands = self.hands.await;
         if let Ok(Ok(hands)) = &hands {
+            // Who asks for work ends before those who do it; a deletion may wait for a backup.
             hands.jobs.shutdown().await;
-            hands.reconciler.shutdown().await;
+            tokio::join!(hands.backups.shutdown(), hands.reconciler.shutdown());
         }
         if let Some(dns) = self.dns {
             dns.shutdown().await?;
@@ -180,18 +201,16 @@ async fn start_dns(
     }
 }
 
-/// What actions are given. Until the reconciler is there a nudge does nothing: it begins by
-/// looking at everything.
-fn platform(
+/// What actions are given; `links` is what links to backups begin with, where nothing else is set.
+pub(crate) fn platform(
     config: &Config,
     opened: &Opened,
-    address: SocketAddr,
-    late: &Arc<SetOnce<reconciler::Handle>>,
+    links: String,
     looked: watch::Receiver<bool>,
+    nudge: Nudge,
 ) -> Platform {
-    let late = Arc::clone(late);
     let backup = &config.backup;
-    let base = backup.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let base = backup.public_url.clone().unwrap_or(links);
     Platform {
         store: opened.store.clone(),
         clock: opened.clock.clone(),
@@ -205,11 +224,22 @@ fn platform(
         backup_links: Links::new(opened.link_key.clone(), base, backup.link_lifetime()),
         shelf_shared: matches!(backup.place, BackupPlace::Bucket(_)),
         looked,
-        nudge: Arc::new(move || {
-            if let Some(reconciler) = late.get() {
+        nudge,
+    }
+}
+
+impl Sleepers {
+    /// Wakes whoever is there.
+    fn nudge(&self) -> Nudge {
+        let sleepers = self.clone();
+        Arc::new(move || {
+            if let Some(reconciler) = sleepers.0.0.get() {
                 reconciler.nudge();
             }
-        }),
+            if let Some(backups) = sleepers.0.1.get() {
+                backups.nudge();
+            }
+        })
     }
 }
 
@@ -218,6 +248,7 @@ fn gateway_settings(config: &Config) -> gateway::Settings {
         connections: config.limits.connections.get(),
         header_timeout: config.limits.header_timeout(),
         body_timeout: config.limits.body_timeout(),
+        stall_timeout: config.limits.stall_timeout(),
         drain_timeout: config.limits.shutdown_timeout(),
         ..gateway::Settings::default()
     }
@@ -225,15 +256,11 @@ fn gateway_settings(config: &Config) -> gateway::Settings {
 
 /// Tells when every instance was looked at: an engine may have ended while nobody watched. One
 /// that is slow to come back is told as it was.
-async fn look_first(
-    opened: Opened,
-    late: Arc<SetOnce<reconciler::Handle>>,
-    looking: watch::Sender<bool>,
-) {
+async fn look_first(opened: Opened, sleepers: Sleepers, looking: watch::Sender<bool>) {
     let node = opened.node;
     let here = opened.store.read(move |tx| tx.instance_ids_of_node(&node)).await;
     if here.is_ok_and(|here| !here.is_empty()) {
-        let look = async { late.wait().await.looked().await };
+        let look = async { sleepers.0.0.wait().await.looked().await };
         if tokio::time::timeout(FIRST_LOOK, look).await.is_err() {
             tracing::warn!("instances are told of before every one was looked at");
         }
@@ -241,43 +268,78 @@ async fn look_first(
     looking.send_replace(true);
 }
 
-/// Finds the engines and starts the reconciler and the jobs. If that fails, nothing here can
-/// become what it should be: the whole stops.
-async fn start_hands(
+/// What the hands are made of.
+struct Making {
     opened: Opened,
-    place: Place,
-    late: Arc<SetOnce<reconciler::Handle>>,
-    nudge: Nudge,
-    stop: CancellationToken,
-) -> Result<Hands, StartError> {
-    let substrate = match substrate(&opened, place).await {
-        Ok(substrate) => substrate,
-        Err(error) => {
-            tracing::error!(%error, "engines can't be run");
-            stop.cancel();
-            return Err(error);
+    archive: Archive,
+    backup: config::Backup,
+}
+
+impl Making {
+    /// Finds the engines and starts reconciler, keeper of backups and jobs. If that fails, nothing
+    /// here can become what it should be: the whole stops.
+    async fn start(
+        self,
+        place: Place,
+        sleepers: Sleepers,
+        nudge: Nudge,
+        stop: CancellationToken,
+    ) -> Result<Hands, StartError> {
+        let substrate = match substrate(&self.opened, place).await {
+            Ok(substrate) => substrate,
+            Err(error) => {
+                tracing::error!(%error, "engines can't be run");
+                stop.cancel();
+                return Err(error);
+            }
+        };
+        // Nobody else sets them. What was nudged before was lost.
+        let reconciler = self.reconciler(Arc::clone(&substrate)).spawn();
+        let _ = sleepers.0.0.set(reconciler.clone());
+        let backups = self.backups(substrate, Arc::clone(&nudge)).spawn();
+        let _ = sleepers.0.1.set(backups.clone());
+        nudge();
+        Ok(Hands { reconciler, backups, jobs: self.jobs(nudge).spawn() })
+    }
+
+    fn reconciler(&self, substrate: Arc<dyn Substrate>) -> Reconciler {
+        let (store, archive) = (self.opened.store.clone(), self.archive.clone());
+        Reconciler {
+            store: store.clone(),
+            substrate,
+            datasets: Arc::new(Fetcher { store, archive }),
+            clock: self.opened.clock.clone(),
+            node: self.opened.node.clone(),
+            settings: reconciler::Settings::default(),
         }
-    };
-    let reconciler = Reconciler {
-        store: opened.store.clone(),
-        substrate,
-        clock: opened.clock.clone(),
-        node: opened.node.clone(),
-        settings: reconciler::Settings::default(),
-    };
-    let reconciler = reconciler.spawn();
-    // Nobody else sets it. What was nudged before was lost.
-    let _ = late.set(reconciler.clone());
-    reconciler.nudge();
-    let jobs = Jobs {
-        store: opened.store,
-        clock: opened.clock,
-        mint: opened.mint,
-        node: opened.node,
-        nudge,
-        settings: jobs::Settings::default(),
-    };
-    Ok(Hands { reconciler, jobs: jobs.spawn() })
+    }
+
+    fn backups(&self, substrate: Arc<dyn Substrate>, wake: Nudge) -> Backups {
+        let (saves, prove) = (self.backup.saves.get(), self.backup.prove);
+        Backups {
+            store: self.opened.store.clone(),
+            substrate,
+            archive: self.archive.clone(),
+            clock: self.opened.clock.clone(),
+            node: self.opened.node.clone(),
+            wake,
+            settings: backup::Settings { saves, prove, ..backup::Settings::default() },
+        }
+    }
+
+    fn jobs(self, nudge: Nudge) -> Jobs {
+        Jobs {
+            store: self.opened.store,
+            clock: self.opened.clock,
+            mint: self.opened.mint,
+            node: self.opened.node,
+            nudge,
+            settings: jobs::Settings {
+                final_backup: self.backup.last,
+                ..jobs::Settings::default()
+            },
+        }
+    }
 }
 
 async fn substrate(opened: &Opened, place: Place) -> Result<Arc<dyn Substrate>, StartError> {
@@ -287,6 +349,17 @@ async fn substrate(opened: &Opened, place: Place) -> Result<Arc<dyn Substrate>, 
             let engines = Engines::discover(&[engines]).await;
             Ok(Arc::new(Local::new(opened.dir.path(), engines, serves)?))
         }
+    }
+}
+
+/// Operators' commands and other nodes write into the same store and can't wake anybody here: what
+/// they wrote is found at the next beat.
+async fn beat(nudge: Nudge) {
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        nudge();
     }
 }
 

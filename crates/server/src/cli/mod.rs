@@ -5,14 +5,17 @@
 //! The exit code is 0 or 1, and 2 for a command line that can't be read.
 
 mod account;
+mod act;
 mod actions;
 mod audit;
+mod backup;
 mod call;
 mod coupon;
 mod doctor;
 mod down;
 mod engines;
 mod env;
+mod events;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod http;
@@ -32,6 +35,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, Environment, Flags};
 use crate::opening::Opened;
 
+pub(crate) use env::url_of;
 pub use output::Output;
 
 /// Your own R-kvstore: real Redis and memcached instances behind the API of ApsaraDB for Redis.
@@ -70,6 +74,9 @@ enum Command {
     Call(call::Call),
     Actions(actions::Actions),
     Ls(ls::Ls),
+    Events(events::Events),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     #[command(subcommand)]
     Key(key::Key),
     #[command(subcommand)]
@@ -150,6 +157,8 @@ impl Command {
             Self::Call(command) => command.run(context).await,
             Self::Actions(command) => command.run(context),
             Self::Ls(command) => command.run(context).await,
+            Self::Events(command) => command.run(context).await,
+            Self::Backup(command) => command.run(context).await,
             Self::Key(command) => command.run(context).await,
             Self::Account(command) => command.run(context).await,
             Self::Zone(command) => command.run(context).await,

@@ -59,7 +59,7 @@ pub(super) async fn answer(
 
 impl Gateway {
     /// An upper-case UUID.
-    fn request_id(&self) -> String {
+    pub(super) fn request_id(&self) -> String {
         let uuid = uuid::Builder::from_random_bytes(self.0.platform.mint.uuid_bytes()).into_uuid();
         uuid.as_hyphenated().encode_upper(&mut uuid::Uuid::encode_buffer()).to_owned()
     }

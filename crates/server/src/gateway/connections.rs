@@ -1,7 +1,8 @@
 //! Connections: how many, how slow, and how they end.
 //!
-//! A client that sends its headers too slowly, or keeps an idle connection too long, loses it;
-//! requests of others are never behind it.
+//! A client that sends its headers too slowly, keeps an idle connection too long or takes nothing
+//! of its answer any more loses it; requests of others are never behind it. How long an answer may
+//! take is not limited as long as it is taken.
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -78,6 +80,8 @@ fn serve_one(
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request)
     });
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream.as_mut().set_write_timeout_pinned(Some(settings.stall_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)

@@ -1,11 +1,13 @@
 //! The door: listens, reads, authenticates, dispatches, renders.
 //!
 //! It knows the protocol and no action by name; the one list of actions tells it what exists.
+//! Backups are downloaded here too, by link and without a signed call.
 
 mod api;
 mod authenticate;
 mod call_log;
 mod connections;
+mod download;
 mod throttle;
 
 use std::sync::Arc;
@@ -15,8 +17,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
+use ourkv_control::backup::Archive;
 use ourkv_wire::Limits;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::actions::Platform;
@@ -37,6 +41,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// Time for the body of a request.
     pub body_timeout: Duration,
+    /// Time for a client to take what it is sent: one that takes nothing for so long is left.
+    pub stall_timeout: Duration,
     /// Time for requests in flight once the gateway is told to stop.
     pub drain_timeout: Duration,
 }
@@ -48,6 +54,7 @@ impl Default for Settings {
             connections: 16_384,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(15),
+            stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -62,12 +69,22 @@ struct Inner {
     settings: Settings,
     throttle: Throttle,
     metrics: PrometheusHandle,
+    /// Where backups lie, for those who have a link to one.
+    archive: Archive,
+    downloads: Arc<Semaphore>,
 }
 
 impl Gateway {
     /// A gateway to `platform`.
-    pub fn new(platform: Platform, settings: Settings, metrics: PrometheusHandle) -> Self {
-        Self(Arc::new(Inner { platform, settings, throttle: Throttle::default(), metrics }))
+    pub fn new(
+        platform: Platform,
+        archive: Archive,
+        settings: Settings,
+        metrics: PrometheusHandle,
+    ) -> Self {
+        let downloads = Arc::new(Semaphore::new(download::AT_ONCE));
+        let throttle = Throttle::default();
+        Self(Arc::new(Inner { platform, settings, throttle, metrics, archive, downloads }))
     }
 
     /// Serves until `shutdown`, then finishes the requests in flight.
@@ -80,6 +97,7 @@ impl Gateway {
         Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/metrics", get(render_metrics))
+            .route("/backups/{id}", get(download::answer))
             .fallback(api::answer)
             .with_state(self)
     }

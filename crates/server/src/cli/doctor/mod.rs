@@ -2,6 +2,7 @@
 //!
 //! It changes nothing. A problem makes the exit code 1; a warning does not.
 
+mod backups;
 mod directory;
 mod machine;
 mod network;
@@ -44,6 +45,7 @@ impl Doctor {
         let mut findings = directory::check(context).await;
         findings.extend(machine::check(&context.config).await);
         findings.extend(network::check(context).await);
+        findings.extend(backups::check(context).await);
         context.output.list(&findings)?;
         let sound = findings.iter().all(|finding| finding.state != State::Problem);
         Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
