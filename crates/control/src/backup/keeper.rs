@@ -16,7 +16,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::take::Attempt;
 use super::waits::Waits;
 use super::{Failure, World, prove, remove, take};
 
@@ -26,9 +25,6 @@ const BATCH: i64 = 200;
 const REMOVALS: usize = 4;
 /// How long nobody asks for backups to prove after none was found.
 const PROOF_REST: Duration = Duration::from_secs(30);
-
-/// How often it is tried to tidy up after a backup before it is called failed all the same.
-const TIDY: u32 = 3;
 
 type Waiter = oneshot::Sender<()>;
 
@@ -234,10 +230,9 @@ impl Keeper {
         }
         self.busy.insert(backup.id, (backup.instance.clone(), work));
         let (world, backup) = (Arc::clone(&self.world), backup.clone());
-        let attempt =
-            Attempt { again: self.retry(&backup), tidy: self.waits.times(backup.id) < TIDY };
+        let again = self.again(&backup);
         self.tasks.spawn(async move {
-            let worked = perform(&world, &backup, work, attempt);
+            let worked = perform(&world, &backup, work, again);
             let caught = AssertUnwindSafe(worked).catch_unwind().await;
             let panicked = || Failure::NotYet("it panicked".into());
             Done::Worked(backup.id, caught.unwrap_or_else(|_| Err(panicked())))
@@ -249,7 +244,7 @@ impl Keeper {
     }
 
     /// Whether another attempt follows where one fails: while an instance waits for it.
-    fn retry(&self, backup: &Backup) -> bool {
+    fn again(&self, backup: &Backup) -> bool {
         let patience = self.world.settings.last_patience;
         backup.last && self.last.get(&backup.id).is_none_or(|since| since.elapsed() < patience)
     }
@@ -295,15 +290,10 @@ impl Keeper {
     }
 }
 
-async fn perform(
-    world: &World,
-    backup: &Backup,
-    work: Work,
-    attempt: Attempt,
-) -> Result<(), Failure> {
+async fn perform(world: &World, backup: &Backup, work: Work, again: bool) -> Result<(), Failure> {
     match work {
-        Work::Take => take::take(world, backup, attempt).await,
-        Work::Recover => take::recover(world, backup, attempt).await,
+        Work::Take => take::take(world, backup, again).await,
+        Work::Recover => take::recover(world, backup, again).await,
         Work::Remove => remove::remove(world, backup).await,
         // What is under trial is only read: nothing is lost where it ends early.
         Work::Prove => match world.stop.run_until_cancelled(prove::prove(world, backup)).await {

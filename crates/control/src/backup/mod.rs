@@ -73,6 +73,8 @@ pub struct Settings {
     pub poll: Duration,
     /// How long an engine may give no data.
     pub stall: Duration,
+    /// How long a trial load may take.
+    pub trial_limit: Duration,
     /// How long the last backup of an instance is tried for, before the instance goes without.
     pub last_patience: Duration,
     /// After how long something that failed is tried again; doubled each time.
@@ -90,6 +92,7 @@ impl Default for Settings {
             prove: true,
             poll: Duration::from_secs(1),
             stall: Duration::from_mins(5),
+            trial_limit: Duration::from_hours(1),
             last_patience: Duration::from_mins(10),
             retry: Duration::from_secs(1),
             retry_cap: Duration::from_mins(10),

@@ -61,8 +61,13 @@ impl ObjectServer {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// The bucket, with a client that has little patience.
+    /// The bucket.
     pub(crate) fn bucket(&self) -> Bucket {
+        self.bucket_for(Duration::from_secs(30))
+    }
+
+    /// The bucket, for a client that waits so long for an answer.
+    pub(crate) fn bucket_for(&self, request: Duration) -> Bucket {
         let options = [
             ("endpoint", format!("http://{}", self.address)),
             ("region", "us-east-1".into()),
@@ -71,9 +76,9 @@ impl ObjectServer {
             ("allow_http", "true".into()),
         ];
         let limits = Limits {
-            request: Duration::from_millis(500),
+            request,
             retries: 1,
-            retry_for: Duration::from_secs(1),
+            retry_for: Duration::from_millis(500),
             ..Limits::default()
         };
         Bucket {

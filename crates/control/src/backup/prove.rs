@@ -27,7 +27,13 @@ pub(super) async fn prove(world: &World, backup: &Backup) -> Result<(), Failure>
     let BackupState::Success(taken) = &backup.state else {
         return Ok(());
     };
-    let verdict = match Step::Prove.run(trial(world, backup, taken)).await {
+    let limit = world.settings.trial_limit;
+    let trial = async {
+        let silent = Trouble::Silent { doing: "loading it for trial", seconds: limit.as_secs() };
+        let trial = tokio::time::timeout(limit, trial(world, backup, taken));
+        trial.await.unwrap_or(Err(silent))
+    };
+    let verdict = match Step::Prove.run(trial).await {
         Ok(loaded) => judge(taken, loaded),
         Err(Trouble::Dataset { reason }) => Verdict::Bad(reason),
         Err(trouble) => Verdict::None(trouble.to_string()),

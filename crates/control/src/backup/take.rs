@@ -35,17 +35,9 @@ enum Start {
     Nothing,
 }
 
-/// What may become of an attempt that fails.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Attempt {
-    /// Another one follows.
-    pub(super) again: bool,
-    /// It counts as unfinished while it can't be tidied up after.
-    pub(super) tidy: bool,
-}
-
-/// Takes one backup. [`Failure::NotYet`] where another attempt follows.
-pub(super) async fn take(world: &World, backup: &Backup, attempt: Attempt) -> Result<(), Failure> {
+/// Takes one backup. `again` says whether another attempt follows where this one fails, with
+/// [`Failure::NotYet`].
+pub(super) async fn take(world: &World, backup: &Backup, again: bool) -> Result<(), Failure> {
     let (unit, started) = match Step::Begin.run(begin(world, backup)).await? {
         Start::Go { unit, started } => (unit, started),
         Start::Never(reason) => {
@@ -56,24 +48,20 @@ pub(super) async fn take(world: &World, backup: &Backup, attempt: Attempt) -> Re
     };
     let taken = match saved(world, backup, &unit, started).await {
         Ok(taken) => taken,
-        Err(reason) => return give_up(world, backup, Some(&unit), &reason, attempt).await,
+        Err(reason) => return give_up(world, backup, Some(&unit), &reason, again).await,
     };
     // Where this fails, it is not known what the row says: the next look shows it.
     Step::Succeed.run(record::end(world, backup, Ending::Success(taken))).await
 }
 
 /// Ends a backup that an earlier process, or an earlier attempt, left unfinished.
-pub(super) async fn recover(
-    world: &World,
-    backup: &Backup,
-    attempt: Attempt,
-) -> Result<(), Failure> {
+pub(super) async fn recover(world: &World, backup: &Backup, again: bool) -> Result<(), Failure> {
     let (id, instance) = (backup.id, backup.instance.clone());
     let read =
         world.store.read(move |tx| Ok::<_, StoreError>((tx.backup(id)?, unit(tx, &instance)?)));
     match read.await? {
         (Some(Backup { state: BackupState::Running { .. }, .. }), unit) => {
-            give_up(world, backup, unit.as_ref(), INTERRUPTED, attempt).await
+            give_up(world, backup, unit.as_ref(), INTERRUPTED, again).await
         }
         // It was not unfinished any more when it was looked at again.
         _ => Ok(()),
@@ -85,25 +73,35 @@ async fn give_up(
     backup: &Backup,
     unit: Option<&Unit>,
     reason: &str,
-    attempt: Attempt,
+    again: bool,
 ) -> Result<(), Failure> {
-    if let Err(trouble) = Step::Clear.run(clear(world, backup, unit)).await {
-        if attempt.tidy {
-            return Err(trouble.into());
-        }
-        // The removal of its row, when its time is over, tries it again.
-        tracing::warn!(backup.id = %backup.id, %trouble, "left unfinished on the shelf");
-    }
-    if attempt.again {
+    clear_patiently(world, backup, unit).await;
+    if again {
         Step::Fail.run(record::end(world, backup, Ending::Again(reason.into()))).await?;
         return Err(Failure::NotYet(reason.into()));
     }
     Step::Fail.run(record::end(world, backup, Ending::Failed(reason.into()))).await
 }
 
+/// Tries some times to leave nothing behind. What stays all the same goes with the backup's row,
+/// when its time is over: that a shelf is out of reach must not keep a backup from failing.
+async fn clear_patiently(world: &World, backup: &Backup, unit: Option<&Unit>) {
+    let mut pause = world.settings.retry;
+    for last in [false, false, false, true] {
+        let Err(trouble) = Step::Clear.run(clear(world, backup, unit)).await else {
+            return;
+        };
+        tracing::warn!(backup.id = %backup.id, %trouble, "what was begun is not removed");
+        if !last {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+}
+
 async fn clear(world: &World, backup: &Backup, unit: Option<&Unit>) -> Result<(), Trouble> {
     if let Some(unit) = unit {
-        world.substrate.forget_save(unit).await?;
+        within(world.settings.stall, world.substrate.forget_save(unit)).await?;
     }
     Ok(world.archive.discard(backup).await?)
 }
@@ -162,10 +160,11 @@ async fn save(
     unit: &Unit,
     started: Timestamp,
 ) -> Result<Taken, Trouble> {
-    let Saving { engine, keys, expiring, percent, bytes } =
-        Step::Save.run(world.substrate.save(unit)).await?;
+    let stall = world.settings.stall;
+    let saving = within(stall, world.substrate.save(unit));
+    let Saving { engine, keys, expiring, percent, bytes } = Step::Save.run(saving).await?;
     let saved = Arc::new(AtomicBool::new(false));
-    let bytes = lively(bytes, world.settings.stall, Arc::clone(&saved));
+    let bytes = lively(bytes, stall, Arc::clone(&saved));
     let running = move || BackupState::Running {
         started,
         stage: if saved.load(Relaxed) { BackupStage::Storing } else { BackupStage::Saving },
@@ -220,21 +219,25 @@ fn still_running(tx: &mut Tx<'_>, id: BackupId, state: &BackupState) -> Result<(
     Ok(())
 }
 
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    let silent = Trouble::Silent { doing: "saving", seconds: limit.as_secs() };
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(silent))
+}
+
 /// A stream that ends with trouble where it gives nothing for too long; says when it has ended.
 fn lively(bytes: ByteStream, limit: Duration, ended: Arc<AtomicBool>) -> ByteStream {
     futures::stream::unfold(Some((bytes, ended)), move |state| async move {
         let (mut bytes, ended) = state?;
-        match tokio::time::timeout(limit, bytes.next()).await {
-            Ok(Some(Ok(piece))) => Some((Ok(piece), Some((bytes, ended)))),
-            Ok(Some(Err(trouble))) => Some((Err(trouble), None)),
+        match within(limit, async { bytes.next().await.transpose() }).await {
+            Ok(Some(piece)) => Some((Ok(piece), Some((bytes, ended)))),
             Ok(None) => {
                 ended.store(true, Relaxed);
                 None
             }
-            Err(_) => {
-                let silent = Trouble::Silent { doing: "saving", seconds: limit.as_secs() };
-                Some((Err(silent), None))
-            }
+            Err(trouble) => Some((Err(trouble), None)),
         }
     })
     .boxed()

@@ -34,11 +34,6 @@ impl Waits {
         self.0.get(&id).is_none_or(|wait| wait.until <= now)
     }
 
-    /// How often it was postponed in a row.
-    pub(super) fn times(&self, id: BackupId) -> u32 {
-        self.0.get(&id).map_or(0, |wait| wait.times)
-    }
-
     /// Forgets what was due long ago and not done: it went away.
     pub(super) fn tidy(&mut self, now: Instant, long: Duration) {
         self.0.retain(|_, wait| wait.until + long > now);
@@ -61,9 +56,7 @@ mod tests {
             assert!(!waits.is_due(id, now + seconds * SECOND - Duration::from_millis(1)));
             assert!(waits.is_due(id, now + seconds * SECOND));
         }
-        assert_eq!(waits.times(id), 5);
         waits.done(id);
-        assert_eq!(waits.times(id), 0);
         assert!(waits.is_due(id, now));
     }
 

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what can't be set up fails the test")]
 
+mod backups;
 mod common;
 mod jobs;
+mod keeping;
 mod reconciler;
 mod restore;
 mod substrate_contract;

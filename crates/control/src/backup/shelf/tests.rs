@@ -140,8 +140,11 @@ async fn an_upload_that_a_killed_process_left_is_ended() {
 #[tokio::test]
 async fn a_store_that_fails_or_hangs_is_an_error_soon_and_no_object() {
     let server = ObjectServer::start().await;
-    let shelf = Shelf::open(&Place::Bucket(server.bucket())).unwrap();
+    let patient = Shelf::open(&Place::Bucket(server.bucket())).unwrap();
+    let hasty = server.bucket_for(Duration::from_millis(300));
+    let hasty = Shelf::open(&Place::Bucket(hasty)).unwrap();
     for mood in [Mood::Fails, Mood::Hangs, Mood::FailsParts] {
+        let shelf = if mood == Mood::Hangs { &hasty } else { &patient };
         server.be(mood);
         let before = server.requests();
         let trouble = shelf.put(KEY, source(), 0).await.unwrap_err();
@@ -153,9 +156,9 @@ async fn a_store_that_fails_or_hangs_is_an_error_soon_and_no_object() {
             assert!(shelf.remove(KEY).await.is_err(), "{mood:?}");
         }
         server.be(Mood::Well);
-        shelf.remove(KEY).await.unwrap();
+        patient.remove(KEY).await.unwrap();
         assert_eq!(server.files(), Vec::<PathBuf>::new(), "{mood:?}");
-        keeps_what_it_is_given(&shelf).await;
+        keeps_what_it_is_given(&patient).await;
     }
 }
 
