@@ -19,7 +19,7 @@ use ourkv_domain::ids::{
 };
 use ourkv_domain::instance::name::InstanceName;
 use ourkv_domain::instance::{
-    ChargeType, EngineVersion, InstanceType, Intent, NetworkType, NodeType, Status,
+    ChargeType, EngineVersion, InstanceType, Intent, Member, NetworkType, NodeType, Status,
 };
 use ourkv_domain::parameter::Parameters;
 
@@ -227,8 +227,8 @@ ids! {
 }
 
 words! {
-    BackupMode, BackupStage, ChargeType, EngineVersion, EntryKind, EventKind, InstanceType, Intent, NetworkType, NodeType, OrderKind,
-    Status,
+    BackupMode, BackupStage, ChargeType, EngineVersion, EntryKind, EventKind, InstanceType, Intent,
+    Member, NetworkType, NodeType, OrderKind, Status,
 }
 
 texts! {

@@ -43,6 +43,9 @@ pub enum StoreError {
         /// Table, column and id of the value.
         context: String,
     },
+    /// Another control plane acts for this machine since. Whoever gets this must act no more.
+    #[error("another control plane has taken this machine over")]
+    Superseded,
     /// The work panicked; it was rolled back.
     #[error("the transaction panicked")]
     Panicked,

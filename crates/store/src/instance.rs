@@ -5,8 +5,8 @@
 
 use ourkv_domain::ids::{InstanceId, NodeId, VSwitchId, VpcId};
 use ourkv_domain::instance::{
-    Charge, ChargeType, Endpoint, Instance, Intent, Network, NetworkType, Observed, Phase, Restore,
-    Secrets, Spec,
+    Charge, ChargeType, Endpoint, Instance, Intent, Lead, Network, NetworkType, Observed, Phase,
+    Restore, Role, Secrets, Spec, SwitchWish,
 };
 use ourkv_domain::secret::Secret;
 
@@ -125,7 +125,7 @@ pub(crate) fn phase_word(phase: &Phase) -> &'static str {
     }
 }
 
-fn columns_of(instance: &Instance) -> [(&'static str, Value); 40] {
+fn columns_of(instance: &Instance) -> [(&'static str, Value); 44] {
     let Instance {
         id,
         account,
@@ -144,6 +144,7 @@ fn columns_of(instance: &Instance) -> [(&'static str, Value); 40] {
         observed,
         dataset,
         restore,
+        role: Role { lead: Lead { master, epoch }, switch },
     } = instance;
     let Spec {
         class,
@@ -177,6 +178,8 @@ fn columns_of(instance: &Instance) -> [(&'static str, Value); 40] {
         dataset: dataset, datasets: serial.unwrap_or(*dataset), restore_serial: serial,
         restore_backup: restore.map(|restore| restore.backup),
         restore_requested_at: restore.map(|restore| restore.requested_at),
+        master: master, epoch: epoch, switch_to: switch.as_ref().map(|wish| wish.to),
+        switch_requested_at: switch.as_ref().map(|wish| wish.requested_at),
     }
 }
 
@@ -206,6 +209,7 @@ pub(crate) fn read(mut row: Row) -> Result<Instance, StoreError> {
         observed: read_observed(&mut row)?,
         dataset: row.take("dataset")?,
         restore: read_restore(&mut row)?,
+        role: read_role(&mut row)?,
     })
 }
 
@@ -259,6 +263,15 @@ fn read_observed(row: &mut Row) -> Result<Observed, StoreError> {
         generation: row.take("observed_generation")?,
         since: row.take("observed_since")?,
     })
+}
+
+fn read_role(row: &mut Row) -> Result<Role, StoreError> {
+    let lead = Lead { master: row.take("master")?, epoch: row.take("epoch")? };
+    let switch = match row.take("switch_to")? {
+        Some(to) => Some(SwitchWish { to, requested_at: row.take("switch_requested_at")? }),
+        None => None,
+    };
+    Ok(Role { lead, switch })
 }
 
 fn read_restore(row: &mut Row) -> Result<Option<Restore>, StoreError> {

@@ -16,7 +16,8 @@ use tokio::sync::broadcast;
 
 use self::held::Held;
 use super::{
-    Health, Loaded, Member, Saving, Seen, Specimen, Staging, Stop, Substrate, Trouble, Unit,
+    Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop, Substrate,
+    Trouble, Unit,
 };
 
 /// Deaths that a slow listener may fall behind by.
@@ -53,6 +54,22 @@ pub enum Call {
     Swap,
     /// [`Substrate::tidy`]
     Tidy,
+    /// [`Substrate::standing`]
+    Standing,
+    /// [`Substrate::pulse`]
+    Pulse,
+    /// [`Substrate::fence`]
+    Fence,
+    /// [`Substrate::declare`]
+    Declare,
+    /// [`Substrate::promote`]
+    Promote,
+    /// [`Substrate::demote`]
+    Demote,
+    /// [`Substrate::pause_writes`]
+    PauseWrites,
+    /// [`Substrate::resume_writes`]
+    ResumeWrites,
 }
 
 /// What a broken call does.
@@ -300,6 +317,40 @@ impl Substrate for Fake {
         self.enter(Call::Tidy, &unit.id).await?;
         self.drop_leftovers(unit);
         Ok(())
+    }
+
+    async fn standing(&self, unit: &Unit) -> Result<BTreeMap<Member, Standing>, Trouble> {
+        self.enter(Call::Standing, &unit.id).await?;
+        Ok(BTreeMap::new())
+    }
+
+    async fn pulse(&self, unit: &Unit, _member: Member) -> Result<Pulse, Trouble> {
+        self.enter(Call::Pulse, &unit.id).await?;
+        Ok(Pulse::Answers(None))
+    }
+
+    async fn fence(&self, unit: &Unit, _member: Member) -> Result<(), Trouble> {
+        self.enter(Call::Fence, &unit.id).await
+    }
+
+    async fn declare(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::Declare, &unit.id).await
+    }
+
+    async fn promote(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::Promote, &unit.id).await
+    }
+
+    async fn demote(&self, unit: &Unit, _member: Member) -> Result<(), Trouble> {
+        self.enter(Call::Demote, &unit.id).await
+    }
+
+    async fn pause_writes(&self, unit: &Unit, _: Member, _: Duration) -> Result<(), Trouble> {
+        self.enter(Call::PauseWrites, &unit.id).await
+    }
+
+    async fn resume_writes(&self, unit: &Unit, _: Member) -> Result<(), Trouble> {
+        self.enter(Call::ResumeWrites, &unit.id).await
     }
 
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {

@@ -202,6 +202,7 @@ impl World {
             },
             dataset: 0,
             restore: None,
+            role: Role::default(),
             id,
         }
     }

@@ -4,13 +4,15 @@ mod kind;
 pub mod name;
 pub mod password;
 pub mod phase;
+mod role;
 
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
 pub use kind::{ChargeType, EngineVersion, InstanceType, NetworkType, NodeType};
-pub use phase::{Intent, Observed, Phase, Status};
+pub use phase::{Intent, Observed, Pending, Phase, Status};
+pub use role::{Lead, Member, Role, SwitchWish};
 
 use self::name::InstanceName;
 use crate::backup::BackupId;
@@ -57,12 +59,23 @@ pub struct Instance {
     pub dataset: i64,
     /// The restore that is to be done, if any.
     pub restore: Option<Restore>,
+    /// Which of its engines is the master, and whether that is to change.
+    pub role: Role,
 }
 
 impl Instance {
     /// The state shown to its owner; `None` when it is gone for them.
     pub fn status(&self) -> Option<Status> {
-        Status::of(self.intent, &self.observed.phase, self.restore.is_some())
+        Status::of(self.intent, &self.observed.phase, self.pending())
+    }
+
+    /// What is to be done about it while it serves.
+    pub fn pending(&self) -> Pending {
+        match (&self.restore, &self.role.switch) {
+            (Some(_), _) => Pending::Restore,
+            (None, Some(_)) => Pending::Switch,
+            (None, None) => Pending::Nothing,
+        }
     }
 }
 

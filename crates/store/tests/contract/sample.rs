@@ -135,6 +135,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         },
         dataset: 0,
         restore: None,
+        role: Role::default(),
     }
 }
 

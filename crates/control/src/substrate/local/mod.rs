@@ -29,9 +29,10 @@ mod stop;
 mod swap;
 mod trial;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ourkv_domain::ids::InstanceId;
@@ -43,7 +44,8 @@ use self::layout::Layout;
 use self::member::{Place, Running, Slot};
 use self::trial::Trials;
 use super::{
-    Health, Loaded, Member, Saving, Seen, Specimen, Staging, Stop, Substrate, Trouble, Unit,
+    Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop, Substrate,
+    Trouble, Unit,
 };
 use crate::engine::{Engines, Kind};
 
@@ -166,6 +168,44 @@ impl Substrate for Local {
         self.0.layout.inventory().map_err(machine("listing the directories of instances"))
     }
 
+    async fn standing(&self, _unit: &Unit) -> Result<BTreeMap<Member, Standing>, Trouble> {
+        Err(unknown("asking for the standing"))
+    }
+
+    async fn pulse(&self, _unit: &Unit, _member: Member) -> Result<Pulse, Trouble> {
+        Err(unknown("feeling the pulse"))
+    }
+
+    async fn fence(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        to_its_end(async move { inner.stop(&unit, member, Stop::Discard).await }).await
+    }
+
+    async fn declare(&self, _unit: &Unit) -> Result<(), Trouble> {
+        Err(unknown("writing the master down"))
+    }
+
+    async fn promote(&self, _unit: &Unit) -> Result<(), Trouble> {
+        Err(unknown("promoting"))
+    }
+
+    async fn demote(&self, _unit: &Unit, _member: Member) -> Result<(), Trouble> {
+        Err(unknown("demoting"))
+    }
+
+    async fn pause_writes(
+        &self,
+        _unit: &Unit,
+        _member: Member,
+        _limit: Duration,
+    ) -> Result<(), Trouble> {
+        Err(unknown("pausing writes"))
+    }
+
+    async fn resume_writes(&self, _unit: &Unit, _member: Member) -> Result<(), Trouble> {
+        Err(unknown("resuming writes"))
+    }
+
     fn deaths(&self) -> broadcast::Receiver<InstanceId> {
         self.0.deaths.subscribe()
     }
@@ -244,6 +284,11 @@ async fn blocking<T: Send + 'static>(
 fn finished<T>(joined: Result<Result<T, Trouble>, tokio::task::JoinError>) -> Result<T, Trouble> {
     let ended = |error| machine("running an operation to its end")(std::io::Error::other(error));
     joined.map_err(ended)?
+}
+
+// F2: goes with the last of its callers.
+fn unknown(doing: &'static str) -> Trouble {
+    Trouble::Unexpected { doing, answer: "engines of this machine can't do that".into() }
 }
 
 fn machine(doing: &'static str) -> impl Fn(std::io::Error) -> Trouble {
