@@ -23,7 +23,7 @@ use ourkv_domain::clock::{Clock, ManualClock};
 use ourkv_domain::ids::{AccountId, InstanceId, NodeId, RegionId, ZoneId};
 use ourkv_domain::instance::{
     Charge, Endpoint, EngineVersion, Instance, InstanceType, Intent, Network, NodeType, Observed,
-    Phase, Restore, Secrets, Spec,
+    Phase, Restore, Role, Secrets, Spec,
 };
 use ourkv_domain::mint::Mint;
 use ourkv_domain::parameter::Parameters;

@@ -130,6 +130,7 @@ pub(crate) fn assert_status(database: &Database, name: &'static str) {
         Status::Inactive,
         Status::Changing,
         Status::BackupRecovering,
+        Status::HASwitching,
     ] {
         assert_eq!(found(status), truth == Some(status), "{status} of {truth:?}");
     }

@@ -19,6 +19,7 @@ mod instance_filter;
 mod network;
 mod opening;
 mod restore;
+mod role;
 mod sample;
 mod secrecy;
 mod transaction;

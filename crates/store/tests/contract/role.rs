@@ -41,13 +41,16 @@ fn event(kind: EventKind) -> Event {
 }
 
 fn take_over(database: &Database, known: i64, lead: Lead) -> bool {
-    database.write(move |tx| {
-        tx.take_over(&id("r-a"), known, lead, &event(EventKind::FailedOver))
-    })
+    database.write(move |tx| tx.take_over(&id("r-a"), known, lead, &event(EventKind::FailedOver)))
 }
 
 fn ask(database: &Database) -> Option<Member> {
     database.write(|tx| tx.request_switch(&id("r-a"), at(40)))
+}
+
+fn shows(database: &Database, status: Status) {
+    assert_eq!(load(database, "r-a").status(), Some(status));
+    assert_status(database, "r-a");
 }
 
 fn journal(database: &Database) -> Vec<EventKind> {
@@ -87,14 +90,14 @@ fn a_decision_can_be_later_than_the_next_but_never_earlier(database: &Database) 
 fn a_switch_is_asked_for_once_and_of_what_is_normal(database: &Database) {
     insert(database, instance("r-a"));
     assert_eq!(ask(database), None, "it is being created");
-    observe(database, "r-a", Phase::Normal);
+    observe(database, "r-a", Phase::Normal, 1);
     assert_eq!(ask(database), Some(Member::Second));
     assert_eq!(ask(database), None, "one is pending");
     let loaded = load(database, "r-a");
     let wish = SwitchWish { to: Member::Second, requested_at: at(40) };
     assert_eq!(loaded.role, Role { lead: FIRST, switch: Some(wish) });
     assert_eq!(loaded.generation, 2);
-    assert_status(database, "r-a", Some(Status::HASwitching));
+    shows(database, Status::HASwitching);
 }
 
 fn a_switch_ends_with_the_next_decision(database: &Database) {
@@ -103,7 +106,7 @@ fn a_switch_ends_with_the_next_decision(database: &Database) {
     let lead = FIRST.passed_to(Member::Second);
     assert!(take_over(database, 0, lead));
     assert_eq!(load(database, "r-a").role, Role { lead, switch: None });
-    assert_status(database, "r-a", Some(Status::Normal));
+    shows(database, Status::Normal);
     assert_eq!(ask(database), Some(Member::First), "the other way round");
 }
 
@@ -118,7 +121,7 @@ fn a_switch_that_is_given_up_leaves_the_roles(database: &Database) {
     assert!(!end(Member::Second));
     assert_eq!(load(database, "r-a").role, Role::default());
     assert_eq!(journal(database), [EventKind::SwitchGivenUp]);
-    assert_status(database, "r-a", Some(Status::Normal));
+    shows(database, Status::Normal);
 }
 
 fn a_pending_switch_is_unsettled(database: &Database) {
@@ -126,18 +129,19 @@ fn a_pending_switch_is_unsettled(database: &Database) {
     let unsettled = || database.read(|tx| tx.unsettled(&node()));
     assert_eq!(unsettled(), []);
     ask(database);
-    observe(database, "r-a", Phase::Normal);
+    observe(database, "r-a", Phase::Normal, 2);
     assert_eq!(unsettled(), [(id("r-a"), 2)]);
-    assert_eq!(database.write(|tx| tx.set_intent(&id("r-a"), Intent::Stop)), true);
-    assert_status(database, "r-a", Some(Status::Inactive));
+    assert!(database.write(|tx| tx.set_intent(&id("r-a"), Intent::Stop)));
+    shows(database, Status::Inactive);
     let begun = database.write(|tx| tx.begin_restore(&id("r-a"), backup_id(1), at(50)));
     assert_eq!(begun, None, "what should not run is not restored");
 }
 
 fn only_the_latest_claim_holds_a_machine(database: &Database) {
     insert(database, normal());
-    let claim = |holder: &'static str| database.write(move |tx| tx.claim_node(&node(), holder, at(60)));
-    let store = database.store();
+    let claim =
+        |holder: &'static str| database.write(move |tx| tx.claim_node(&node(), holder, at(60)));
+    let store = &database.store;
     let first = store.held_by(claim("one"));
     assert_eq!(first.write_blocking(|tx| tx.lose_sight(&node(), "a test", at(61))), Ok(1));
     let second = store.held_by(claim("two"));
@@ -150,14 +154,13 @@ fn only_the_latest_claim_holds_a_machine(database: &Database) {
 }
 
 fn of_many_who_claim_at_once_one_holds(database: &Database) {
-    let mut leases = database.race(8, |number, tx| {
-        tx.claim_node(&node(), &number.to_string(), at(60))
-    });
+    let leases = database.race(8, |number, tx| tx.claim_node(&node(), &number.to_string(), at(60)));
+    let mut leases: Vec<_> = leases.into_iter().map(|lease| lease.unwrap()).collect();
     leases.sort_by_key(|lease| lease.epoch);
     let epochs: Vec<_> = leases.iter().map(|lease| lease.epoch).collect();
     assert_eq!(epochs, (1..=8).collect::<Vec<_>>());
     let last = leases.pop().unwrap();
-    let holds = |lease| database.store().held_by(lease).read_blocking(|tx| tx.instance(&id("r-a")));
+    let holds = |lease| database.store.held_by(lease).read_blocking(|tx| tx.instance(&id("r-a")));
     assert_eq!(holds(last), Ok(None));
     for lease in leases {
         assert_eq!(holds(lease), Err(StoreError::Superseded));

@@ -12,7 +12,7 @@ use ourkv_domain::ids::{
 use ourkv_domain::instance::name::InstanceName;
 use ourkv_domain::instance::{
     Charge, Endpoint, EngineVersion, Instance, InstanceType, Intent, Network, NodeType, Observed,
-    Phase, Secrets, Spec,
+    Phase, Role, Secrets, Spec,
 };
 use ourkv_domain::network::{VSwitch, Vpc};
 use ourkv_domain::parameter::Parameters;
