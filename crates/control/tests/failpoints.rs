@@ -14,15 +14,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fail::FailScenario;
-use ourkv_control::reconciler::{Handle, Settings, failpoint_names};
+use ourkv_control::reconciler::{Damping, Handle, Settings, failpoint_names};
 use ourkv_control::substrate::fake::{Call, Fault};
 use ourkv_control::substrate::{Health, Member, Substrate};
 use ourkv_domain::billing::Money;
+use ourkv_domain::clock::Clock as _;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{Intent, Phase, Status};
 
 use crate::common::{PATIENCE, SHAPES, World, quick, settled};
 
+const PAIR: usize = 1;
 const CACHE: usize = 2;
 
 const OLD: &str = "old\n";
@@ -36,6 +38,9 @@ async fn live(world: &World, reconciler: &Handle, shape: usize) {
     settled(reconciler).await;
     assert_eq!(world.phase(&id).await, Some(Phase::Normal));
     fall_ill(world, reconciler, &id).await;
+    if shape == PAIR {
+        change_roles(world, reconciler, &id).await;
+    }
     if shape != CACHE {
         change_data(world, reconciler, &id).await;
         copy(world, reconciler, shape).await;
@@ -61,6 +66,39 @@ async fn fall_ill(world: &World, reconciler: &Handle, id: &InstanceId) {
     settled(reconciler).await;
     world.fake.heal();
     assert_eq!(world.phase(id).await, Some(Phase::Normal));
+}
+
+/// A switch that works, one that is given up, and the end of both engines.
+async fn change_roles(world: &World, reconciler: &Handle, id: &InstanceId) {
+    assert!(world.fake.write(id, "one"));
+    switch(world, id).await;
+    settled(reconciler).await;
+    world.fake.cut(id);
+    switch(world, id).await;
+    settled(reconciler).await;
+    world.fake.kill(id, Member::First);
+    world.fake.kill(id, Member::Second);
+    settled(reconciler).await;
+    whole(world, id, "one\n").await;
+}
+
+async fn switch(world: &World, id: &InstanceId) {
+    let (id, now) = (id.clone(), world.clock.now());
+    let asked = world.write(move |tx| tx.request_switch(&id, now)).await;
+    assert!(asked.is_some());
+}
+
+/// One engine takes writes, the other follows it, and both have these data.
+async fn whole(world: &World, id: &InstanceId, data: &str) {
+    let instance = world.instance(id).await.unwrap();
+    assert_eq!(instance.status(), Some(Status::Normal));
+    let (lead, seen) = (instance.role.lead, world.fake.seen(id));
+    assert_eq!((seen.lead, world.fake.writer(id)), (lead, Some(lead.master)));
+    assert_eq!(seen.running[&lead.master], Health::Answering);
+    assert_eq!(seen.running[&lead.master.other()], Health::Linked);
+    for member in [Member::First, Member::Second] {
+        assert_eq!(world.fake.data_of(id, member), data, "{member}");
+    }
 }
 
 /// A restore that works and one that is refused.
@@ -97,7 +135,8 @@ async fn ends_whole(world: &World, id: &InstanceId, data: &str) {
 
 /// A reconciler that soon comes back to what can wait.
 fn start(world: &World) -> Handle {
-    let settings = Settings { sweep: Duration::from_millis(50), ..quick() };
+    let damping = Damping { failovers: usize::MAX, ..Damping::default() };
+    let settings = Settings { sweep: Duration::from_millis(50), damping, ..quick() };
     world.reconciler(Arc::clone(&world.fake) as Arc<dyn Substrate>, settings)
 }
 
@@ -197,6 +236,44 @@ async fn a_restore_that_is_cut_off_ends_with_all_of_the_old_data_or_all_of_the_n
             let next = start(&world);
             settled(&next).await;
             ends_whole(&world, &id, if data == NEW { NEW } else { OLD }).await;
+            world.intend(&id, Intent::Delete).await;
+            settled(&next).await;
+            next.shutdown().await;
+        }
+    }
+    scenario.teardown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_masters_that_is_cut_off_ends_with_one_master_and_all_that_was_acknowledged() {
+    let scenario = FailScenario::setup();
+    let world = world().await;
+    for name in failpoint_names() {
+        for planned in [false, true] {
+            let first = start(&world);
+            let id = world.create(SHAPES[PAIR]).await;
+            settled(&first).await;
+            assert!(world.fake.write(&id, "before"));
+            let mut acknowledged = String::from("before\n");
+            // A point that fails for ever stops it there, as the end of the process would.
+            fail::cfg(name, "return(error)").unwrap();
+            if planned {
+                switch(&world, &id).await;
+            } else {
+                world.fake.kill(&id, Member::First);
+            }
+            for line in ["one", "two", "three"] {
+                let _ = tokio::time::timeout(Duration::from_millis(10), first.settle()).await;
+                if world.fake.write(&id, line) {
+                    acknowledged += line;
+                    acknowledged += "\n";
+                }
+            }
+            first.shutdown().await;
+            fail::remove(name);
+            let next = start(&world);
+            settled(&next).await;
+            whole(&world, &id, &acknowledged).await;
             world.intend(&id, Intent::Delete).await;
             settled(&next).await;
             next.shutdown().await;

@@ -47,7 +47,7 @@ pub(super) async fn elect_master(
         durable: wish.durable,
         last: last.as_ref(),
         ended: world.memory.ended_ago(id),
-        damped: world.memory.is_damped(id, &world.settings.damping),
+        damped: world.memory.is_damped(id, &world.settings.damping, Instant::now()),
     });
     let choice = decision.choice;
     tracing::warn!(instance.id = %id, ?choice, reason = decision.reason, "a master is gone");
@@ -91,7 +91,11 @@ pub(super) async fn tell(
     let kind = if decision.damped { EventKind::Damped } else { EventKind::Restored };
     let master = loaded.instance.role.lead.master;
     let detail = format!("{master} was started again and stays the master: {}", decision.reason);
-    journal(world, loaded, kind, detail, steps).await
+    let told = journal(world, loaded, kind, detail, steps).await;
+    if told.is_err() {
+        world.memory.hold(&loaded.instance.id, decision);
+    }
+    told
 }
 
 /// Remembers a decision, with its lines in the journal. False if another one was made meanwhile.
@@ -126,7 +130,7 @@ pub(super) async fn take_over(
         Err(failure) => return Err(failure),
     }
     if !planned {
-        world.memory.failed_over(&id);
+        world.memory.failed_over(&id, Instant::now());
     }
     adopt(world, loaded, lead);
     tracing::warn!(instance.id = %id, master = %lead.master, epoch = lead.epoch, planned,

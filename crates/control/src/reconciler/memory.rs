@@ -155,8 +155,8 @@ impl Memory {
         member: Member,
         pulse: Pulse,
         suspicion: &Suspicion,
+        now: Instant,
     ) -> bool {
-        let now = Instant::now();
         self.with(id, |known| {
             if pulse == Pulse::Silent {
                 let (since, times) = known.silent.entry(member).or_insert((now, 0));
@@ -192,17 +192,17 @@ impl Memory {
     }
 
     /// Another master took over by election.
-    pub(super) fn failed_over(&self, id: &InstanceId) {
+    pub(super) fn failed_over(&self, id: &InstanceId, now: Instant) {
         self.with(id, |known| {
-            known.failovers.push_back(Instant::now());
+            known.failovers.push_back(now);
             known.last = None;
         });
     }
 
     /// Whether roles have changed too often lately.
-    pub(super) fn is_damped(&self, id: &InstanceId, damping: &Damping) -> bool {
+    pub(super) fn is_damped(&self, id: &InstanceId, damping: &Damping, now: Instant) -> bool {
         self.with(id, |known| {
-            known.failovers.retain(|at| at.elapsed() < damping.within);
+            known.failovers.retain(|at| now.saturating_duration_since(*at) < damping.within);
             known.failovers.len() >= damping.failovers
         })
     }
@@ -252,39 +252,39 @@ mod tests {
         InstanceId::parse("r-1").unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn only_long_silence_that_was_asked_for_often_is_the_end() {
+    #[test]
+    fn only_long_silence_that_was_asked_for_often_is_the_end() {
         let (memory, suspicion) = (Memory::default(), Suspicion::default());
-        let felt = |pulse| memory.felt(&id(), Member::First, pulse, &suspicion);
-        assert!(!felt(Pulse::Silent));
-        tokio::time::advance(Duration::from_mins(1)).await;
-        assert!(!felt(Pulse::Silent), "nobody asked for a minute");
-        assert!(felt(Pulse::Silent));
+        let (began, later) = (Instant::now(), Instant::now() + Duration::from_mins(1));
+        let felt = |pulse, now| memory.felt(&id(), Member::First, pulse, &suspicion, now);
+        assert!(!felt(Pulse::Silent, began));
+        assert!(!felt(Pulse::Silent, later), "nobody asked for a minute");
+        assert!(felt(Pulse::Silent, later));
         assert_eq!(memory.hung(&id()), Some(Member::First));
-        assert!(!felt(Pulse::Busy));
+        assert!(!felt(Pulse::Busy, later));
         assert_eq!(memory.hung(&id()), None);
         for _ in 0..9 {
-            assert!(!felt(Pulse::Silent), "that was quick");
+            assert!(!felt(Pulse::Silent, later), "that was quick");
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_changes_too_often_is_damped_for_a_while() {
+    #[test]
+    fn what_changes_too_often_is_damped_for_a_while() {
         let (memory, damping) = (Memory::default(), Damping::default());
+        let now = Instant::now();
         for _ in 0..3 {
-            assert!(!memory.is_damped(&id(), &damping));
-            memory.failed_over(&id());
+            assert!(!memory.is_damped(&id(), &damping, now));
+            memory.failed_over(&id(), now);
         }
-        assert!(memory.is_damped(&id(), &damping));
-        tokio::time::advance(damping.within).await;
-        assert!(!memory.is_damped(&id(), &damping));
+        assert!(memory.is_damped(&id(), &damping, now));
+        assert!(!memory.is_damped(&id(), &damping, now + damping.within));
     }
 
     #[test]
     fn a_master_speaks_for_itself_only() {
         let (memory, suspicion) = (Memory::default(), Suspicion::default());
         let pulse = Pulse::Answers(Some(("8371445e".into(), 7)));
-        memory.felt(&id(), Member::Second, pulse, &suspicion);
+        memory.felt(&id(), Member::Second, pulse, &suspicion, Instant::now());
         assert_eq!(memory.last(&id(), Member::Second), Some(("8371445e".into(), 7)));
         assert_eq!(memory.last(&id(), Member::First), None);
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use ourkv_domain::ids::InstanceId;
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::World;
 use super::apply::within;
@@ -51,7 +51,7 @@ async fn ask(world: &World, unit: &Unit, member: Member, hung: &mpsc::UnboundedS
             return;
         }
     };
-    if world.memory.felt(&unit.id, member, pulse, &world.settings.suspicion) {
+    if world.memory.felt(&unit.id, member, pulse, &world.settings.suspicion, Instant::now()) {
         tracing::warn!(instance.id = %unit.id, %member, "an engine hangs");
         // A driver that ended goes over nothing any more.
         let _ = hung.send(unit.id.clone());

@@ -12,10 +12,11 @@ use crate::substrate::{Health, Member, Seen};
 
 /// The next stage that the roles ask for, if they do. Both memories know the same master.
 pub(super) fn roles(wish: &Wish, seen: &Seen) -> Option<Stage> {
-    if !wish.is_pair() {
-        return None;
-    }
     let (master, replica) = (wish.lead.master, wish.lead.master.other());
+    if !wish.is_pair() {
+        let astray = seen.running.get(&master) == Some(&Health::Astray);
+        return astray.then_some(Stage::Fence(master));
+    }
     match (seen.running.get(&master), seen.running.get(&replica)) {
         // An exchange was decided and not done: the former master still serves.
         (Some(Health::Astray), Some(Health::Astray)) => Some(match wish.halt {

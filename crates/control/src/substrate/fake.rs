@@ -5,8 +5,9 @@
 //! answers at the addresses.
 
 mod held;
+mod post;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use ourkv_domain::ids::InstanceId;
 use tokio::sync::broadcast;
 
 use self::held::Held;
+use self::post::Post;
 use super::{
-    Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop, Substrate,
-    Trouble, Unit,
+    Health, Lead, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop,
+    Substrate, Trouble, Unit,
 };
 
 /// Deaths that a slow listener may fall behind by.
@@ -94,6 +96,10 @@ pub struct Fake {
 struct State {
     seen: HashMap<InstanceId, Seen>,
     held: HashMap<InstanceId, Held>,
+    /// What those of its engines do that run.
+    posts: HashMap<InstanceId, BTreeMap<Member, Post>>,
+    /// Whose replicas get nothing though they follow.
+    lagging: HashSet<InstanceId>,
     faults: Vec<Injected>,
     delays: HashMap<Call, Duration>,
     counts: HashMap<Call, u64>,
@@ -131,11 +137,7 @@ impl Fake {
 
     /// An engine dies on its own; says whether it ran.
     pub fn kill(&self, id: &InstanceId, member: Member) -> bool {
-        let died = self
-            .state()
-            .seen
-            .get_mut(id)
-            .is_some_and(|seen| seen.running.remove(&member).is_some());
+        let died = self.state().end(id, member);
         if died {
             self.report(id);
         }
@@ -149,7 +151,7 @@ impl Fake {
 
     /// What there is of an instance.
     pub fn seen(&self, id: &InstanceId) -> Seen {
-        self.state().seen.get(id).cloned().unwrap_or_default()
+        self.state().sight(id, Lead::default())
     }
 
     async fn enter(&self, call: Call, id: &InstanceId) -> Result<(), Trouble> {
@@ -209,8 +211,8 @@ impl State {
         Some(fault)
     }
 
-    fn running(&self, id: &InstanceId) -> BTreeMap<Member, Health> {
-        self.seen.get(id).map(|seen| seen.running.clone()).unwrap_or_default()
+    fn runs(&self, id: &InstanceId) -> bool {
+        self.posts.get(id).is_some_and(|posts| !posts.is_empty())
     }
 }
 
@@ -218,7 +220,7 @@ impl State {
 impl Substrate for Fake {
     async fn observe(&self, unit: &Unit) -> Result<Seen, Trouble> {
         self.enter(Call::Observe, &unit.id).await?;
-        Ok(self.seen(&unit.id))
+        Ok(self.state().sight(&unit.id, unit.lead))
     }
 
     async fn prepare(&self, unit: &Unit) -> Result<(), Trouble> {
@@ -233,37 +235,25 @@ impl Substrate for Fake {
     async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         self.enter(Call::Start, &unit.id).await?;
         let mut state = self.state();
-        let State { seen, held, .. } = &mut *state;
-        match seen.get_mut(&unit.id) {
-            Some(seen) if seen.prepared => {
-                if member == Member::First && !seen.running.contains_key(&member) {
-                    held.entry(unit.id.clone()).or_default().load()?;
-                }
-                seen.running.entry(member).or_insert(Health::Answering);
-                Ok(())
-            }
+        match state.seen.get(&unit.id) {
+            Some(seen) if seen.prepared => state.begin(unit, member),
             _ => Err(refused("starting", "not prepared")),
         }
     }
 
     async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
         self.enter(Call::Link, &unit.id).await?;
-        let mut state = self.state();
-        match state.seen.get_mut(&unit.id).map(|seen| &mut seen.running) {
-            Some(running) if running.len() == 2 => {
-                running.insert(Member::Second, Health::Linked);
-                Ok(())
-            }
-            _ => Err(refused("linking", "not a running pair")),
-        }
+        self.follow(unit)
     }
 
     async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
         self.enter(Call::Login, &unit.id).await?;
-        if self.state().running(&unit.id).contains_key(&Member::First) {
-            Ok(())
-        } else {
-            Err(refused("logging in", "nobody there"))
+        let state = self.state();
+        let master = state.lead(unit).master;
+        let health = state.sight(&unit.id, unit.lead).running.remove(&master);
+        match (health, state.writer(&unit.id)) {
+            (Some(Health::Answering), Some(writer)) if writer == master => Ok(()),
+            _ => Err(refused("logging in", "nobody there")),
         }
     }
 
@@ -276,9 +266,10 @@ impl Substrate for Fake {
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
         self.enter(Call::Remove, &unit.id).await?;
         let mut state = self.state();
-        if !state.running(&unit.id).is_empty() {
+        if state.runs(&unit.id) {
             return Err(refused("removing", "it runs"));
         }
+        state.posts.remove(&unit.id);
         state.seen.remove(&unit.id);
         state.held.remove(&unit.id);
         Ok(())
@@ -321,36 +312,48 @@ impl Substrate for Fake {
 
     async fn standing(&self, unit: &Unit) -> Result<BTreeMap<Member, Standing>, Trouble> {
         self.enter(Call::Standing, &unit.id).await?;
-        Ok(BTreeMap::new())
+        Ok(self.stand(unit))
     }
 
-    async fn pulse(&self, unit: &Unit, _member: Member) -> Result<Pulse, Trouble> {
+    async fn pulse(&self, unit: &Unit, member: Member) -> Result<Pulse, Trouble> {
         self.enter(Call::Pulse, &unit.id).await?;
-        Ok(Pulse::Answers(None))
+        Ok(self.feel(unit, member))
     }
 
-    async fn fence(&self, unit: &Unit, _member: Member) -> Result<(), Trouble> {
-        self.enter(Call::Fence, &unit.id).await
+    async fn fence(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.enter(Call::Fence, &unit.id).await?;
+        self.state().end(&unit.id, member);
+        Ok(())
     }
 
     async fn declare(&self, unit: &Unit) -> Result<(), Trouble> {
-        self.enter(Call::Declare, &unit.id).await
+        self.enter(Call::Declare, &unit.id).await?;
+        self.write_lead(unit)
     }
 
     async fn promote(&self, unit: &Unit) -> Result<(), Trouble> {
-        self.enter(Call::Promote, &unit.id).await
+        self.enter(Call::Promote, &unit.id).await?;
+        self.open(unit)
     }
 
-    async fn demote(&self, unit: &Unit, _member: Member) -> Result<(), Trouble> {
-        self.enter(Call::Demote, &unit.id).await
+    async fn demote(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.enter(Call::Demote, &unit.id).await?;
+        self.close(unit, member)
     }
 
-    async fn pause_writes(&self, unit: &Unit, _: Member, _: Duration) -> Result<(), Trouble> {
-        self.enter(Call::PauseWrites, &unit.id).await
+    async fn pause_writes(
+        &self,
+        unit: &Unit,
+        member: Member,
+        limit: Duration,
+    ) -> Result<(), Trouble> {
+        self.enter(Call::PauseWrites, &unit.id).await?;
+        self.pause(unit, member, Some(limit))
     }
 
-    async fn resume_writes(&self, unit: &Unit, _: Member) -> Result<(), Trouble> {
-        self.enter(Call::ResumeWrites, &unit.id).await
+    async fn resume_writes(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.enter(Call::ResumeWrites, &unit.id).await?;
+        self.pause(unit, member, None)
     }
 
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use ourkv_control::backup::{Dataset, Datasets};
 use ourkv_control::reconciler::{Delays, Handle, Reconciler, Settings};
 use ourkv_control::substrate::fake::Fake;
-use ourkv_control::substrate::{Substrate, Trouble, Unit};
+use ourkv_control::substrate::{Lead, Substrate, Trouble, Unit};
 use ourkv_domain::account::Account;
 use ourkv_domain::backup::{BackupId, EngineKind, EngineStamp};
 use ourkv_domain::billing::{Money, price};
@@ -365,5 +365,6 @@ pub(crate) fn unit(instance_type: InstanceType, node_type: NodeType) -> Unit {
         address: std::net::SocketAddrV4::new([127, 241, 7, 1].into(), instance_type.port()),
         parameters: Parameters::defaults(instance_type, EngineVersion::V5_0),
         secrets: secrets(),
+        lead: Lead::default(),
     }
 }

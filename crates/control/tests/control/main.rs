@@ -4,6 +4,7 @@
 
 mod backups;
 mod common;
+mod failover;
 mod jobs;
 mod keeping;
 mod reconciler;

@@ -8,6 +8,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::engine::{Kind, Version};
+use crate::substrate::Lead;
 
 fn unit(node_type: NodeType) -> Unit {
     Unit {
@@ -25,6 +26,7 @@ fn unit(node_type: NodeType) -> Unit {
             admin: "admin".into(),
             replication: "link".into(),
         },
+        lead: Lead::default(),
     }
 }
 
