@@ -83,9 +83,10 @@ pub(super) async fn tell(
     loaded: &mut Loaded,
     steps: &mut Vec<Step>,
 ) -> Result<(), Failure> {
-    world.memory.answers(&loaded.instance.id);
+    let noticed = world.memory.answers(&loaded.instance.id);
     let Some(decision) = world.memory.take_untold(&loaded.instance.id) else { return Ok(()) };
-    if decision.choice != Choice::Stay {
+    // What was stopped on purpose and started again is no news.
+    if !noticed {
         return Ok(());
     }
     let kind = if decision.damped { EventKind::Damped } else { EventKind::Restored };

@@ -131,9 +131,9 @@ impl Memory {
         self.with(id, |known| known.ended = Some(Instant::now()));
     }
 
-    /// It answers, so nothing of it has just ended.
-    pub(super) fn answers(&self, id: &InstanceId) {
-        self.with(id, |known| known.ended = None);
+    /// It answers, so nothing of it has just ended; says whether something had.
+    pub(super) fn answers(&self, id: &InstanceId) -> bool {
+        self.with(id, |known| known.ended.take().is_some())
     }
 
     /// How long ago an engine of it ended, if that was noticed.
@@ -207,7 +207,8 @@ impl Memory {
         })
     }
 
-    /// Keeps a decision until its instance answers again; gives back the one before it.
+    /// Keeps a decision to leave roles as they are until its instance answers again; gives back the
+    /// one before it.
     pub(super) fn hold(&self, id: &InstanceId, decision: Decision) -> Option<Decision> {
         self.with(id, |known| known.untold.replace(decision))
     }

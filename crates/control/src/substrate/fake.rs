@@ -259,7 +259,7 @@ impl Substrate for Fake {
 
     async fn stop(&self, unit: &Unit, member: Member, _stop: Stop) -> Result<(), Trouble> {
         self.enter(Call::Stop, &unit.id).await?;
-        self.kill(&unit.id, member);
+        self.state().end(&unit.id, member);
         Ok(())
     }
 

@@ -37,6 +37,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &instance::DeleteInstance,
     &instance::DescribeInstanceAttribute,
     &instance::DescribeInstances,
+    &instance::SwitchInstanceHA,
     &catalogue::DescribeRegions,
     &catalogue::DescribeZones,
 ];

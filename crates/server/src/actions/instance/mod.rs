@@ -1,15 +1,17 @@
-//! Instances: create, look at, delete.
+//! Instances: create, look at, switch, delete.
 
 mod create_instance;
 mod delete_instance;
 mod describe_instance_attribute;
 mod describe_instances;
 mod described;
+mod switch_instance_ha;
 
 pub use create_instance::CreateInstance;
 pub use delete_instance::DeleteInstance;
 pub use describe_instance_attribute::DescribeInstanceAttribute;
 pub use describe_instances::DescribeInstances;
+pub use switch_instance_ha::SwitchInstanceHA;
 
 use ourkv_domain::ids::{AccountId, InstanceId};
 use ourkv_domain::instance::Instance;
