@@ -15,18 +15,18 @@ use strum::VariantArray;
 
 use crate::common::{CLASS, SHAPES, World, settled};
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
+pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// A world, its jobs, and how often they nudged.
-struct Story {
-    world: World,
-    jobs: Jobs,
-    nudges: Arc<AtomicU64>,
+pub(crate) struct Story {
+    pub(crate) world: World,
+    pub(crate) jobs: Jobs,
+    pub(crate) nudges: Arc<AtomicU64>,
 }
 
 impl Story {
-    async fn new(balance: Money) -> Self {
+    pub(crate) async fn new(balance: Money) -> Self {
         let world = World::new(balance).await;
         let nudges = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&nudges);
@@ -44,7 +44,7 @@ impl Story {
     }
 
     /// Runs every job, and then again: the second time nothing is due any more.
-    async fn run(&self) -> u64 {
+    pub(crate) async fn run(&self) -> u64 {
         let mut changed = 0;
         for job in Job::VARIANTS {
             changed += self.jobs.run_once(*job).await.unwrap().changed;
@@ -57,12 +57,12 @@ impl Story {
     }
 
     /// Lets time pass and runs the jobs once at the end.
-    async fn pass(&self, by: SignedDuration) -> u64 {
+    pub(crate) async fn pass(&self, by: SignedDuration) -> u64 {
         self.world.clock.advance(by);
         self.run().await
     }
 
-    async fn intent(&self, id: &InstanceId) -> Intent {
+    pub(crate) async fn intent(&self, id: &InstanceId) -> Intent {
         self.world.instance(id).await.unwrap().intent
     }
 
@@ -86,7 +86,7 @@ impl Story {
     }
 
     /// Buys an instance for some months, as CreateInstance does.
-    async fn buy(&self, months: Months, auto_renew: Option<Months>) -> InstanceId {
+    pub(crate) async fn buy(&self, months: Months, auto_renew: Option<Months>) -> InstanceId {
         let now = self.world.clock.now();
         let end = end_time(now, months);
         let id = self.world.create_as(SHAPES[0], Charge::PrePaid { end, auto_renew }).await;
@@ -110,7 +110,7 @@ impl Story {
     }
 }
 
-fn one() -> Months {
+pub(crate) fn one() -> Months {
     Period::parse("1").unwrap().months()
 }
 
@@ -119,7 +119,7 @@ fn hour() -> Money {
     price::hourly(Catalogue::builtin().class(CLASS).unwrap(), region)
 }
 
-fn month() -> Money {
+pub(crate) fn month() -> Money {
     let region = Catalogue::builtin().region(&"cn-hongkong".parse().unwrap()).unwrap();
     price::prepaid(Catalogue::builtin().class(CLASS).unwrap(), region, one())
 }

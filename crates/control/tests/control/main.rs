@@ -5,6 +5,7 @@
 mod backups;
 mod common;
 mod jobs;
+mod jobs_backups;
 mod keeping;
 mod reconciler;
 mod restore;
