@@ -173,7 +173,10 @@ impl Trial {
         let last_words = log::last_words(&self.directory, &[]);
         match self.process.reap() {
             Some(End::Killed) => Trouble::Ended { last_words },
-            _ => Trouble::Dataset { reason: last_words },
+            // An engine that knows how goes on with a report, which may quote keys of the tenant.
+            _ => Trouble::Dataset {
+                reason: log::complaint(&self.directory).unwrap_or(last_words),
+            },
         }
     }
 
