@@ -72,7 +72,8 @@ pub(super) fn last_words(directory: &Path, secrets: &[&Secret]) -> String {
 /// What an engine complained of once it had begun, for people; `None` where it did not.
 pub(super) fn complaint(directory: &Path) -> Option<String> {
     let log = open(directory).and_then(|log| tail(&log, KEPT)).unwrap_or_default();
-    let begun = |line: &&str| line.contains("Server initialized") || line.contains("Server started");
+    let begun =
+        |line: &&str| line.contains("Server initialized") || line.contains("Server started");
     let lines: Vec<&str> = log.lines().collect();
     let from = lines.iter().rposition(begun).map_or(0, |at| at + 1);
     let warnings = lines[from..].iter().filter_map(|line| line.split_once(" # "));
