@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests end a test as tests do")]
 
 mod admin;
+mod backups;
 #[path = "../api/common.rs"]
 #[expect(dead_code, reason = "the tests of the API use more of it")]
 mod common;
