@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -19,7 +19,6 @@ use rustix::event::Timespec;
 use rustix::process::Signal;
 use tokio::sync::mpsc::{Sender, channel};
 
-use super::mark::Form;
 use super::member::Running;
 use super::process::Process;
 use super::swap::ignore_missing;
@@ -40,6 +39,8 @@ const ASKED_EVERY: Duration = Duration::from_millis(50);
 /// How long a replica is waited for that has not all of its master yet, and how often it is asked.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
 const CAUGHT_UP_ASKED_EVERY: Duration = Duration::from_millis(5);
+/// How long the engine's child may take until it has a file.
+const BEGUN_WITHIN: Duration = Duration::from_mins(1);
 /// How often a file that grows is looked at.
 const LOOKED_AT_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 4_000_000 };
 const GONE_WITHIN: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
@@ -129,7 +130,7 @@ impl Inner {
                 return Ok(Member::Second);
             }
         }
-        if self.mark(unit)?.is_some_and(|mark| mark.pending && mark.form == Form::Dump) {
+        if self.mark(unit)?.is_some_and(|mark| mark.has_the_dump()) {
             return Err(unexpected("its data was put there just now"));
         }
         Ok(Member::First)
@@ -208,7 +209,7 @@ impl Tail {
 
     /// Finds the file; `None` where the save failed before there was any.
     fn find(&self) -> io::Result<Option<Growing>> {
-        let mut looks_left = 2500;
+        let until = Instant::now() + BEGUN_WITHIN;
         loop {
             let named = self.directory.join(DUMP);
             if inode(&named)?.is_some_and(|inode| Some(inode) != self.before)
@@ -221,8 +222,7 @@ impl Tail {
                     return Ok(Some(growing));
                 }
             }
-            looks_left -= 1;
-            if looks_left == 0 || self.running.process.ends_within(LOOKED_AT_EVERY) {
+            if Instant::now() > until || self.running.process.ends_within(LOOKED_AT_EVERY) {
                 return Ok(None);
             }
         }
