@@ -12,7 +12,7 @@ use crate::common::{Ourkv, PASSWORD};
 
 const SECOND_PASSWORD: &str = "Another-Passw0rd";
 
-fn json(server: &Ourkv, arguments: &[&str]) -> Value {
+pub(crate) fn json(server: &Ourkv, arguments: &[&str]) -> Value {
     let text = server.cli(&[arguments, &["--output", "json"]].concat());
     serde_json::from_str(&text).unwrap()
 }
@@ -40,12 +40,16 @@ fn open(created: &Value, password: &str) -> redis::RedisResult<redis::Connection
     Ok(connection)
 }
 
-/// A connection to what `ourkv backup restore` made.
-fn open_restored(restored: &Value, password: &str) -> redis::RedisResult<redis::Connection> {
-    let url = format!("redis://{}/", restored["address"].as_str().unwrap());
-    let mut connection = redis::Client::open(url)?.get_connection()?;
-    redis::cmd("AUTH").arg(password).query::<()>(&mut connection)?;
+/// A connection to what [`restore`] made.
+pub(crate) fn open_restored(restored: &Value) -> redis::RedisResult<redis::Connection> {
+    let mut connection = connect(restored)?;
+    redis::cmd("AUTH").arg(SECOND_PASSWORD).query::<()>(&mut connection)?;
     Ok(connection)
+}
+
+fn connect(restored: &Value) -> redis::RedisResult<redis::Connection> {
+    let url = format!("redis://{}/", restored["address"].as_str().unwrap());
+    redis::Client::open(url)?.get_connection()
 }
 
 fn set(created: &Value, key: &str, value: &[u8]) {
@@ -64,14 +68,14 @@ fn password_file(server: &Ourkv) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-fn restore(server: &Ourkv, backup: &str) -> Value {
+pub(crate) fn restore(server: &Ourkv, backup: &str) -> Value {
     let file = password_file(server);
     let arguments = ["backup", "restore", backup, "--name", "copy", "--password-file", &file];
     json(server, &[&arguments[..], &["--wait"]].concat())
 }
 
 /// The link to the only backup that the owner sees.
-fn link(server: &Ourkv, instance: &str) -> String {
+pub(crate) fn link(server: &Ourkv, instance: &str) -> String {
     let window = [
         ("InstanceId", instance),
         ("StartTime", "2010-01-01T00:00Z"),
@@ -84,7 +88,7 @@ fn link(server: &Ourkv, instance: &str) -> String {
 }
 
 /// Status, announced length and what came of the body.
-fn fetch(url: &str) -> (u16, Option<u64>, Result<Vec<u8>, ureq::Error>) {
+pub(crate) fn fetch(url: &str) -> (u16, Option<u64>, Result<Vec<u8>, ureq::Error>) {
     let config = ureq::Agent::config_builder().http_status_as_error(false).build();
     let mut answer = ureq::Agent::from(config).get(url).call().unwrap();
     let length = answer.headers().get("content-length").map(|v| v.to_str().unwrap().to_owned());
@@ -135,8 +139,9 @@ fn a_backup_is_taken_proven_and_brought_back_as_another_instance() {
     let restored = restore(&server, &backup);
     assert_eq!(restored["status"], "Normal", "{restored}");
     assert_ne!(restored["id"], created["InstanceId"]);
-    assert!(open_restored(&restored, PASSWORD).is_err(), "the password is not copied");
-    let mut copy = open_restored(&restored, SECOND_PASSWORD).unwrap();
+    let old = redis::cmd("AUTH").arg(PASSWORD).query::<()>(&mut connect(&restored).unwrap());
+    assert!(old.is_err(), "the password is not copied");
+    let mut copy = open_restored(&restored).unwrap();
     assert_eq!((get(&mut copy, "kept"), get(&mut copy, "later")), (Some("1".into()), None));
 
     let events = server.cli(&["events", id]);
@@ -158,7 +163,7 @@ fn what_was_deleted_comes_back_from_its_final_backup() {
     assert_eq!(listed[0]["mode"], "Final", "{listed}");
     assert_eq!(listed[0]["status"], "Success", "{listed}");
     let restored = restore(&server, &listed[0]["id"].to_string());
-    let mut copy = open_restored(&restored, SECOND_PASSWORD).unwrap();
+    let mut copy = open_restored(&restored).unwrap();
     assert_eq!(get(&mut copy, "kept"), Some("1".into()));
     assert_eq!(json(&server, &["ls"])[0]["name"], "copy");
 }
@@ -298,7 +303,7 @@ fn a_link_expires() {
 }
 
 /// Values that no compression makes smaller.
-fn fill(created: &Value, mebibytes: u32) {
+pub(crate) fn fill(created: &Value, mebibytes: u32) {
     let mut word = 0x2545_f491_4f6c_dd1d_u64;
     for number in 0..mebibytes {
         let mut value = Vec::with_capacity(1 << 20);

@@ -4,6 +4,7 @@
 
 mod admin;
 mod backups;
+mod bucket;
 #[path = "../api/common.rs"]
 #[expect(dead_code, reason = "the tests of the API use more of it")]
 mod common;
