@@ -8,6 +8,8 @@ mod adoption;
 mod ground;
 #[path = "local/host_address.rs"]
 mod host_address;
+#[path = "local/hostile/mod.rs"]
+mod hostile;
 #[path = "local/lifecycle.rs"]
 mod lifecycle;
 #[path = "local/lockdown.rs"]
