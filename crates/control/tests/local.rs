@@ -10,6 +10,8 @@ mod damage;
 mod ground;
 #[path = "local/host_address.rs"]
 mod host_address;
+#[path = "local/hostile/mod.rs"]
+mod hostile;
 #[path = "local/lifecycle.rs"]
 mod lifecycle;
 #[path = "local/lockdown.rs"]
