@@ -4,15 +4,23 @@
 
 #[path = "local/adoption.rs"]
 mod adoption;
+#[path = "local/damage.rs"]
+mod damage;
 #[path = "local/ground.rs"]
 mod ground;
 #[path = "local/host_address.rs"]
 mod host_address;
+#[path = "local/hostile/mod.rs"]
+mod hostile;
 #[path = "local/lifecycle.rs"]
 mod lifecycle;
 #[path = "local/lockdown.rs"]
 mod lockdown;
 #[path = "local/memcache.rs"]
 mod memcache;
+#[path = "local/restores.rs"]
+mod restores;
+#[path = "local/saves.rs"]
+mod saves;
 #[path = "local/trouble.rs"]
 mod trouble;

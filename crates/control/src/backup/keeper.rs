@@ -265,7 +265,9 @@ impl Keeper {
     fn settle(&mut self, todo: &Todo) {
         let now = Instant::now();
         let asked = !self.world.settings.prove || todo.unproven.is_some();
+        // What was asked for while the store was read is not in what it said.
         let calm = asked
+            && !self.look_again
             && self.busy.is_empty()
             && todo.queued.is_empty()
             && todo.running.is_empty()

@@ -15,7 +15,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Bucket, Limits};
+use crate::backup::{Bucket, Limits};
 
 const KEY: &str = "AKIDTEST";
 const SECRET: &str = "not-much-of-a-secret";
@@ -61,13 +61,8 @@ impl ObjectServer {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// The bucket.
-    pub(crate) fn bucket(&self) -> Bucket {
-        self.bucket_for(Duration::from_secs(30))
-    }
-
     /// The bucket, for a client that waits so long for an answer.
-    pub(crate) fn bucket_for(&self, request: Duration) -> Bucket {
+    pub(crate) fn bucket(&self, request: Duration) -> Bucket {
         let options = [
             ("endpoint", format!("http://{}", self.address)),
             ("region", "us-east-1".into()),

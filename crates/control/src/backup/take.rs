@@ -75,7 +75,9 @@ async fn give_up(
     reason: &str,
     again: bool,
 ) -> Result<(), Failure> {
-    clear_patiently(world, backup, unit).await;
+    if !clear_patiently(world, backup, unit).await && world.stop.is_cancelled() {
+        return Err(Failure::NotYet("the next process tidies up".into()));
+    }
     if again {
         Step::Fail.run(record::end(world, backup, Ending::Again(reason.into()))).await?;
         return Err(Failure::NotYet(reason.into()));
@@ -83,13 +85,14 @@ async fn give_up(
     Step::Fail.run(record::end(world, backup, Ending::Failed(reason.into()))).await
 }
 
-/// Tries some times to leave nothing behind. What stays all the same goes with the backup's row,
-/// when its time is over: that a shelf is out of reach must not keep a backup from failing.
-async fn clear_patiently(world: &World, backup: &Backup, unit: Option<&Unit>) {
+/// Tries some times to leave nothing behind, and says whether it did. What stays all the same
+/// goes with the backup's row, when its time is over: that a shelf is out of reach must not keep
+/// a backup from failing.
+async fn clear_patiently(world: &World, backup: &Backup, unit: Option<&Unit>) -> bool {
     let mut pause = world.settings.retry;
     for last in [false, false, false, true] {
         let Err(trouble) = Step::Clear.run(clear(world, backup, unit)).await else {
-            return;
+            return true;
         };
         tracing::warn!(backup.id = %backup.id, %trouble, "what was begun is not removed");
         if !last {
@@ -97,6 +100,7 @@ async fn clear_patiently(world: &World, backup: &Backup, unit: Option<&Unit>) {
             pause *= 2;
         }
     }
+    false
 }
 
 async fn clear(world: &World, backup: &Backup, unit: Option<&Unit>) -> Result<(), Trouble> {

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use ourkv_domain::secret::Secret;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Launch, RESERVED_CONNECTIONS};
@@ -106,16 +106,18 @@ pub enum Answer {
 
 /// A connection that speaks the binary protocol.
 #[derive(Debug)]
-pub struct Client(TcpStream);
+pub struct Client<S = TcpStream>(S);
 
 impl Client {
     /// Connects, and sends nothing.
     pub async fn connect(address: SocketAddrV4) -> std::io::Result<Self> {
         Ok(Self(TcpStream::connect(address).await?))
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Over a connection that is there.
-    pub fn over(stream: TcpStream) -> Self {
+    pub fn over(stream: S) -> Self {
         Self(stream)
     }
 

@@ -35,6 +35,16 @@ pub enum AdminError {
     Refused(#[from] RedisError),
 }
 
+impl AdminError {
+    /// Whether the other end went away.
+    pub fn is_broken(&self) -> bool {
+        match self {
+            Self::Refused(error) => error.is_io_error() || error.is_connection_dropped(),
+            Self::Unreachable(_) | Self::Foreign => false,
+        }
+    }
+}
+
 /// What an engine that runs answers to a PING.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pong {

@@ -18,7 +18,7 @@ use super::{Binary, Version};
 use crate::substrate::{Member, Unit};
 
 /// Fenced commands and the first version that has them: naming an unknown one is an error.
-const FENCED: [(&str, Version); 18] = [
+const FENCED: [(&str, Version); 19] = [
     ("bgrewriteaof", (2, 8, 0)),
     ("bgsave", (2, 8, 0)),
     ("client", (2, 8, 0)),
@@ -31,6 +31,8 @@ const FENCED: [(&str, Version); 18] = [
     ("shutdown", (2, 8, 0)),
     ("slaveof", (2, 8, 0)),
     ("slowlog", (2, 8, 0)),
+    // Payloads are not checked before 6.2, and a false one ends the engine, or worse.
+    ("restore", (2, 8, 0)),
     ("pfdebug", (2, 8, 9)),
     ("pfselftest", (2, 8, 9)),
     ("cluster", (3, 0, 0)),

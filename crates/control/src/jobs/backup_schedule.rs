@@ -16,7 +16,7 @@ use super::Report;
 use super::draws::Draws;
 
 /// Instances that are looked at at a time.
-const BATCH: i64 = 1000;
+const BATCH: i64 = 10_000;
 /// A slot further ahead than this was set by a clock that was wrong.
 const FURTHEST: SignedDuration = SignedDuration::from_hours(9 * 24);
 /// How long an instance may be late for its slot.

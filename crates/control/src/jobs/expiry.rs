@@ -13,9 +13,7 @@ use ourkv_domain::account::Account;
 use ourkv_domain::billing::{Stage, arrears_stage, prepaid_stage};
 use ourkv_domain::clock::Clock;
 use ourkv_domain::ids::{AccountId, InstanceId};
-use ourkv_domain::instance::{
-    Charge, ChargeType, Instance, InstanceType, Intent, NodeType, Phase, Status,
-};
+use ourkv_domain::instance::{Charge, ChargeType, Instance, Intent, Status};
 use ourkv_domain::mint::Mint;
 use ourkv_store::{Filter, Store, StoreError, Tx};
 
@@ -95,7 +93,8 @@ fn decide(
             if let Some(draws) = draws
                 && changed
                 && intent == Intent::Delete
-                && leaves_backup(&instance)
+                && instance.charge == Charge::PostPaid
+                && instance.has_data()
             {
                 draws.queue(tx, &instance, true, now)?;
             }
@@ -103,21 +102,6 @@ fn decide(
         }
         _ => Ok(false),
     }
-}
-
-/// Whether a last backup is taken of it: it is paid afterwards, and there is data to be had.
-fn leaves_backup(instance: &Instance) -> bool {
-    let kept = match instance.observed.phase {
-        Phase::Normal => true,
-        // A single engine keeps nothing on the disk.
-        Phase::Unavailable { .. } | Phase::Inactive => {
-            instance.spec.node_type == NodeType::MasterSlave
-        }
-        Phase::Creating { .. } => false,
-    };
-    instance.charge == Charge::PostPaid
-        && instance.spec.instance_type == InstanceType::Redis
-        && kept
 }
 
 /// What an instance should be, by what is paid.

@@ -1,11 +1,12 @@
 //! Backups taken, kept, proven and removed, over the fake substrate and a real folder.
 
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use ourkv_control::backup::{Datasets, Fetcher, Settings};
+use ourkv_control::backup::{Datasets, Fetcher, Place, Settings};
 use ourkv_control::substrate::Trouble;
 use ourkv_control::substrate::fake::{Call, Fault};
 use ourkv_domain::backup::{Backup, BackupStage, BackupState};
@@ -16,6 +17,7 @@ use ourkv_domain::instance::Intent;
 
 use crate::common::SHAPES;
 use crate::keeping::{DATA, Keeping, calm, reason, settings};
+use crate::object_server::{Mood, ObjectServer};
 
 fn unproven() -> Settings {
     Settings { prove: false, ..settings() }
@@ -124,7 +126,7 @@ async fn trouble_of_an_engine_fails_the_backup_and_leaves_nothing() {
     calm(&keeper).await;
     let state = keeping.state(id).await;
     assert!(reason(&state).contains("as injected"), "{state:?}");
-    assert_eq!(keeping.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(keeping.files(), Vec::<PathBuf>::new());
     assert_eq!(keeping.world.fake.count(Call::ForgetSave), 1);
     assert_eq!(events(&keeping, &instance).await, [EventKind::BackupFailed]);
     let next = keeping.ask(&instance).await;
@@ -166,7 +168,7 @@ async fn what_an_earlier_process_left_is_failed_and_removed() {
     let keeper = keeping.start();
     calm(&keeper).await;
     assert_eq!(reason(&keeping.state(id).await), "interrupted");
-    assert_eq!(keeping.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(keeping.files(), Vec::<PathBuf>::new());
     assert_eq!(keeping.world.fake.count(Call::ForgetSave), 1);
     keeper.shutdown().await;
 }
@@ -257,7 +259,7 @@ async fn removing_takes_the_object_and_then_the_row() {
     keeping.set_state(id, BackupState::Removing).await;
     calm(&keeper).await;
     assert_eq!(keeping.backup(id).await, None);
-    assert_eq!(keeping.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(keeping.files(), Vec::<PathBuf>::new());
     assert_eq!(events(&keeping, &instance).await[0], EventKind::BackupRemoved);
     keeper.shutdown().await;
 }
@@ -282,7 +284,7 @@ async fn what_a_restore_uses_stays_until_that_is_over() {
         }
     };
     tokio::time::timeout(crate::common::PATIENCE, gone).await.expect("it stays");
-    assert_eq!(keeping.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(keeping.files(), Vec::<PathBuf>::new());
     keeper.shutdown().await;
 }
 
@@ -367,5 +369,36 @@ async fn a_shelf_that_cannot_be_written_fails_the_backup() {
     keeper.nudge();
     calm(&keeper).await;
     assert!(keeping.state(next).await.taken().is_some());
+    keeper.shutdown().await;
+}
+
+#[tokio::test]
+async fn backups_in_a_bucket_fail_while_it_fails_and_are_taken_again_afterwards() {
+    let server = ObjectServer::start().await;
+    let place = Place::Bucket(server.bucket(Duration::from_secs(5)));
+    let keeping = Keeping::at(&place, tempfile::tempdir().unwrap()).await;
+    let instance = keeping.instance().await;
+    let keeper = keeping.start();
+    for mood in [Mood::Fails, Mood::FailsParts] {
+        server.be(mood);
+        let failed = keeping.ask(&instance).await;
+        keeper.nudge();
+        calm(&keeper).await;
+        let state = keeping.state(failed).await;
+        assert!(reason(&state).contains("the backup store does not answer"), "{state:?}");
+        server.be(Mood::Well);
+        let taken = keeping.ask(&instance).await;
+        keeper.nudge();
+        calm(&keeper).await;
+        let backup = keeping.backup(taken).await.unwrap();
+        assert!(backup.verified_at.is_some(), "{backup:?}");
+        assert_eq!(keeping.data(taken).await, DATA);
+        for id in [failed, taken] {
+            keeping.set_state(id, BackupState::Removing).await;
+        }
+        calm(&keeper).await;
+        assert_eq!(server.files(), Vec::<PathBuf>::new());
+    }
+    assert!(server.requests() > 0);
     keeper.shutdown().await;
 }

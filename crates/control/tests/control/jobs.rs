@@ -15,18 +15,18 @@ use strum::VariantArray;
 
 use crate::common::{CLASS, SHAPES, World, settled};
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
+pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// A world, its jobs, and how often they nudged.
-struct Story {
-    world: World,
-    jobs: Jobs,
-    nudges: Arc<AtomicU64>,
+pub(crate) struct Story {
+    pub(crate) world: World,
+    pub(crate) jobs: Jobs,
+    pub(crate) nudges: Arc<AtomicU64>,
 }
 
 impl Story {
-    async fn new(balance: Money) -> Self {
+    pub(crate) async fn new(balance: Money) -> Self {
         let world = World::new(balance).await;
         let nudges = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&nudges);
@@ -44,7 +44,7 @@ impl Story {
     }
 
     /// Runs every job, and then again: the second time nothing is due any more.
-    async fn run(&self) -> u64 {
+    pub(crate) async fn run(&self) -> u64 {
         let mut changed = 0;
         for job in Job::VARIANTS {
             changed += self.jobs.run_once(*job).await.unwrap().changed;
@@ -57,12 +57,12 @@ impl Story {
     }
 
     /// Lets time pass and runs the jobs once at the end.
-    async fn pass(&self, by: SignedDuration) -> u64 {
+    pub(crate) async fn pass(&self, by: SignedDuration) -> u64 {
         self.world.clock.advance(by);
         self.run().await
     }
 
-    async fn intent(&self, id: &InstanceId) -> Intent {
+    pub(crate) async fn intent(&self, id: &InstanceId) -> Intent {
         self.world.instance(id).await.unwrap().intent
     }
 
@@ -86,7 +86,7 @@ impl Story {
     }
 
     /// Buys an instance for some months, as CreateInstance does.
-    async fn buy(&self, months: Months, auto_renew: Option<Months>) -> InstanceId {
+    pub(crate) async fn buy(&self, months: Months, auto_renew: Option<Months>) -> InstanceId {
         let now = self.world.clock.now();
         let end = end_time(now, months);
         let id = self.world.create_as(SHAPES[0], Charge::PrePaid { end, auto_renew }).await;
@@ -110,7 +110,7 @@ impl Story {
     }
 }
 
-fn one() -> Months {
+pub(crate) fn one() -> Months {
     Period::parse("1").unwrap().months()
 }
 
@@ -119,7 +119,7 @@ fn hour() -> Money {
     price::hourly(Catalogue::builtin().class(CLASS).unwrap(), region)
 }
 
-fn month() -> Money {
+pub(crate) fn month() -> Money {
     let region = Catalogue::builtin().region(&"cn-hongkong".parse().unwrap()).unwrap();
     price::prepaid(Catalogue::builtin().class(CLASS).unwrap(), region, one())
 }
@@ -172,7 +172,9 @@ async fn many_meters_are_charged_for_a_long_absence() {
 
 #[tokio::test]
 async fn arrears_stop_after_fifteen_days_and_release_after_thirty() {
-    let story = Story::new(times(hour(), 24)).await;
+    let mut story = Story::new(times(hour(), 24)).await;
+    // Nobody here would take it.
+    story.jobs.settings.final_backup = false;
     let reconciler = story.world.start();
     let id = story.world.create(SHAPES[0]).await;
     // After 24 hours the balance is nothing, after 25 it is below: the arrears begin.
@@ -183,7 +185,10 @@ async fn arrears_stop_after_fifteen_days_and_release_after_thirty() {
         story.pass(DAY).await;
     }
     assert_eq!(story.intent(&id).await, Intent::Delete);
-    assert_eq!(story.nudges.load(Ordering::Relaxed), 2);
+    // To stop it, to release it, and for each backup that came due meanwhile.
+    let key = id.clone();
+    let scheduled = story.world.write(move |tx| tx.all_backups(Some(&key))).await.len() as u64;
+    assert_eq!(story.nudges.load(Ordering::Relaxed), 2 + scheduled);
     settled(&reconciler).await;
     assert_eq!(story.world.instance(&id).await, None);
     assert_eq!(story.ledger(&id).await.len(), 25 + 30 * 24);

@@ -4,9 +4,12 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use ourkv_control::engine::{Binary, Engines, Kind};
 use ourkv_control::substrate::local::Local;
-use ourkv_control::substrate::{Member, Stop, Substrate, Unit};
+use ourkv_control::substrate::{ByteStream, Member, Stop, Substrate, Trouble, Unit};
+use ourkv_domain::backup::EngineStamp;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{EngineVersion, InstanceType, NodeType, Secrets};
 use ourkv_domain::network::HostAddresses;
@@ -197,4 +200,56 @@ pub(crate) async fn run(
 pub(crate) async fn text(connection: &mut MultiplexedConnection, command: &str) -> String {
     let answer = run(connection, command).await.unwrap_or_else(|e| panic!("{command}: {e}"));
     redis::from_redis_value(answer).unwrap()
+}
+
+/// What data of an engine is marked with.
+pub(crate) fn stamp(binary: &Binary) -> EngineStamp {
+    binary.stamp().unwrap()
+}
+
+/// Bytes as a stream of chunks of a size that nothing else has.
+pub(crate) fn stream(bytes: &[u8]) -> ByteStream {
+    let chunks: Vec<_> =
+        bytes.chunks(10_007).map(|part| Ok(Bytes::copy_from_slice(part))).collect();
+    futures::stream::iter(chunks).boxed()
+}
+
+/// All bytes of a stream, or its trouble.
+pub(crate) async fn whole(bytes: ByteStream) -> Result<Vec<u8>, Trouble> {
+    bytes
+        .try_fold(Vec::new(), async |mut all, part| {
+            all.extend_from_slice(&part);
+            Ok(all)
+        })
+        .await
+}
+
+/// What an engine saves.
+pub(crate) async fn saved(local: &Local, unit: &Unit) -> Vec<u8> {
+    whole(local.save(unit).await.unwrap().bytes).await.unwrap()
+}
+
+/// Gives an instance keys `key:0` and so on, with values of this size that cannot be compressed.
+pub(crate) async fn fill(unit: &Unit, keys: usize, size: usize) {
+    let mut tenant = client(unit, Some(PASSWORD)).await.unwrap();
+    let mut noise = 1_u64;
+    for first in (0..keys).step_by(500) {
+        let mut pipeline = redis::pipe();
+        for key in first..keys.min(first + 500) {
+            let value: Vec<u8> = std::iter::repeat_with(|| {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                noise.to_be_bytes()[0]
+            })
+            .take(size)
+            .collect();
+            pipeline.cmd("SET").arg(format!("key:{key}")).arg(value).ignore();
+        }
+        pipeline.query_async::<()>(&mut tenant).await.unwrap();
+    }
+}
+
+/// How many keys a tenant sees in its first database.
+pub(crate) async fn keys(unit: &Unit) -> u64 {
+    let mut tenant = client(unit, Some(PASSWORD)).await.unwrap();
+    redis::cmd("DBSIZE").query_async(&mut tenant).await.unwrap()
 }

@@ -77,6 +77,20 @@ impl Instance {
             (None, None) => Pending::Nothing,
         }
     }
+
+    /// Whether there are data that a backup can be taken of. An engine that is not running has
+    /// some only where they are on the disk: one without a replica promises none. While other
+    /// data are being put in their place, it can't be said which ones these would be.
+    pub fn has_data(&self) -> bool {
+        let kept = self.spec.node_type == NodeType::MasterSlave;
+        self.spec.instance_type == InstanceType::Redis
+            && self.restore.is_none()
+            && match self.observed.phase {
+                Phase::Normal => true,
+                Phase::Unavailable { .. } | Phase::Inactive => kept,
+                Phase::Creating { .. } => false,
+            }
+    }
 }
 
 /// An instance's data are to be replaced by those of a backup; a new instance begins with them.

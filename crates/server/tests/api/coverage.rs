@@ -7,17 +7,43 @@ use serde_json::Value;
 
 use crate::common::{Client, KEY_ID, Ourkv};
 
-/// Parameters with which an action succeeds.
-fn parameters<'a>(action: &str, id: &'a str) -> Vec<(&'a str, &'a str)> {
+/// Parameters with which an action succeeds on an instance; a backup that it needs is taken.
+fn parameters(server: &Ourkv, action: &str, id: &str) -> Vec<(&'static str, String)> {
+    let of = ("InstanceId", id.to_owned());
+    let fixed = |more: &[(&'static str, &str)]| {
+        more.iter().map(|(name, value)| (*name, (*value).to_owned())).collect::<Vec<_>>()
+    };
+    let number = |field: &str| server.back_up(id)[field].to_string();
     match action {
         "CreateInstance" => {
-            vec![("RegionId", "cn-hongkong"), ("InstanceClass", "redis.basic.small.default")]
+            fixed(&[("RegionId", "cn-hongkong"), ("InstanceClass", "redis.basic.small.default")])
         }
-        "DescribeInstances" => vec![("InstanceIds", id)],
-        "DescribeInstanceAttribute" | "DeleteInstance" => vec![("InstanceId", id)],
-        "DescribeRegions" | "DescribeZones" => vec![("AcceptLanguage", "en-US")],
+        "DescribeInstances" => fixed(&[("InstanceIds", id)]),
+        "DescribeRegions" | "DescribeZones" => fixed(&[("AcceptLanguage", "en-US")]),
+        "DescribeInstanceAttribute"
+        | "DeleteInstance"
+        | "CreateBackup"
+        | "DescribeBackupPolicy" => {
+            vec![of]
+        }
+        "DescribeBackups" => {
+            server.back_up(id);
+            let window = [("StartTime", "2010-01-01T00:00Z"), ("EndTime", "2050-01-01T00:00Z")];
+            [vec![of], fixed(&window)].concat()
+        }
+        "DescribeBackupTasks" => vec![of, ("BackupJobId", number("BackupJobID"))],
+        "DeleteBackup" | "RestoreInstance" => vec![of, ("BackupId", number("BackupId"))],
+        "ModifyBackupPolicy" => {
+            let window = ("PreferredBackupTime", "01:00Z-02:00Z");
+            [vec![of], fixed(&[window, ("PreferredBackupPeriod", "Monday,Friday")])].concat()
+        }
         other => panic!("say with which parameters {other} succeeds"),
     }
+}
+
+/// As they are sent.
+fn borrowed<'a>(parameters: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    parameters.iter().map(|(name, value)| (*name, &**value)).collect()
 }
 
 /// The names of all fields, as paths, each with the type of its value.
@@ -43,17 +69,17 @@ fn shape(value: &Value, path: &str, lines: &mut Vec<String>) {
 fn every_action_answers_in_its_documented_shape_in_both_formats() {
     let server = Ourkv::start();
     for action in ACTIONS.iter().map(|action| action.descriptor().name) {
-        let created = server.normal(&[("InstanceClass", "redis.basic.small.default")]);
-        let id = created["InstanceId"].as_str().unwrap();
-        let xml = server.client().call_v1(action, &parameters(action, id), Format::Xml);
-        assert_eq!((xml.status, &*xml.content_type), (200, "text/xml;charset=utf-8"));
+        let succeeding = || {
+            let created = server.normal(&[("InstanceClass", "redis.basic.small.default")]);
+            parameters(&server, action, created["InstanceId"].as_str().unwrap())
+        };
+        let xml = server.client().call_v1(action, &borrowed(&succeeding()), Format::Xml);
+        assert_eq!((xml.status, &*xml.content_type), (200, "text/xml;charset=utf-8"), "{action}");
         assert!(xml.text.contains(&format!("<{action}Response>")), "{}", xml.text);
         assert!(xml.text.contains(&format!("<RequestId>{}</RequestId>", xml.request_id)));
 
-        let created = server.normal(&[("InstanceClass", "redis.basic.small.default")]);
-        let id = created["InstanceId"].as_str().unwrap();
         let mut lines = Vec::new();
-        let answer = server.client().call(action, &parameters(action, id)).expect_ok();
+        let answer = server.client().call(action, &borrowed(&succeeding())).expect_ok();
         shape(&answer, "", &mut lines);
         insta::assert_snapshot!(action, lines.join("\n"));
     }
@@ -64,7 +90,7 @@ fn every_action_refuses_a_bad_signature() {
     let server = Ourkv::start();
     let stranger = Client::new(&server.address, KEY_ID, "not-the-secret");
     for action in ACTIONS.iter().map(|action| action.descriptor().name) {
-        let refused = stranger.call(action, &parameters(action, "r-none"));
+        let refused = stranger.call(action, &[("InstanceId", "r-none")]);
         assert_eq!(refused.refusal().1, "SignatureDoesNotMatch", "{action}");
     }
 }

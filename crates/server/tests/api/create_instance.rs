@@ -147,7 +147,10 @@ fn where_two_refusals_apply_the_order_is_fixed() {
     ]);
     let code = |more: &[(&str, &str)]| create(&server, more).refusal().1;
     assert_eq!(code(&[("Password", "x"), ("ZoneId", "none")]), "InvalidPassword.Malformed");
-    assert_eq!(code(&[("ZoneId", "cn-none")]), "InvalidZoneId.NotFound");
+    let backup = [("SrcDBInstanceId", "r-none"), ("BackupId", "100000000")];
+    let nowhere = [&backup[..], &[("ZoneId", "cn-none")]].concat();
+    assert_eq!(code(&nowhere), "InvalidZoneId.NotFound");
+    assert_eq!(code(&backup), "InvalidBackupSetID.NotFound");
     assert_eq!(code(&[]), "RealNameAuthenticationError");
     server.cli(&["account", "set", "--real-name", "true"]);
     assert_eq!(code(&[]), "QuotaExceed.AfterpayInstance");

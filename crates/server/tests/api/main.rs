@@ -20,4 +20,6 @@ mod races;
 mod refusals;
 #[cfg(feature = "failpoints")]
 mod remembered;
+#[expect(dead_code, reason = "the tests of backups use more of it")]
+mod shelf;
 mod tokens;

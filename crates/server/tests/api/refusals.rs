@@ -6,9 +6,21 @@ use std::collections::BTreeSet;
 use ourkv::actions::ACTIONS;
 
 use crate::common::{Ourkv, with};
+use crate::shelf::text;
 
 /// No instance ever comes up, so that one is to be had that is still being created.
 const HELD: (&str, &str) = ("FAILPOINTS", "prepare.before=pause");
+
+/// No backup is begun, so that one is to be had that waits.
+const QUEUED: (&str, &str) = ("FAILPOINTS", "backup_begin.before=pause");
+
+/// No restore gets on, so that an instance is to be had that is being restored.
+const RESTORING: (&str, &str) = ("FAILPOINTS", "fetch.before=pause");
+
+/// Two backups by hand.
+const FEW: (&str, &str) = ("OURKV_BACKUP_PER_DAY", "2");
+
+const STANDALONE: &[(&str, &str)] = &[("InstanceClass", "redis.basic.small.default")];
 
 const CREATE: &str = "CreateInstance";
 
@@ -45,6 +57,12 @@ impl Asker {
         self.operator(unset);
     }
 
+    /// Asks for something about an instance that must be refused.
+    #[track_caller]
+    fn refused_of(&mut self, action: &str, instance: &str, more: &[(&str, &str)]) {
+        self.refused(action, &[&[("InstanceId", instance)], more].concat());
+    }
+
     fn operator(&self, command: &str) {
         self.server.cli(&command.split(' ').collect::<Vec<_>>());
     }
@@ -60,6 +78,8 @@ fn every_declared_refusal_is_reached_and_no_other() {
     let listed = asker.server.client().call("DescribeInstances", &[]).expect_ok();
     assert_eq!(listed["TotalCount"], 0, "a refused call creates nothing");
     with_instances(&mut asker);
+    of_form_on_backups(&mut asker);
+    with_backups(&mut asker);
 
     let mut common = common_refusals();
     let declared: Answered = ACTIONS
@@ -82,11 +102,33 @@ fn every_declared_refusal_is_reached_and_no_other() {
 
 /// Refusals of form that every parameter has, which no action declares for itself.
 fn common_refusals() -> Answered {
-    let missing = ["RegionId", "VpcId", "VSwitchId", "AutoRenewPeriod", "BackupId", "InstanceId"];
+    let missing = [
+        "RegionId",
+        "VpcId",
+        "VSwitchId",
+        "AutoRenewPeriod",
+        "BackupId",
+        "InstanceId",
+        "StartTime",
+        "EndTime",
+        "PreferredBackupTime",
+        "PreferredBackupPeriod",
+    ];
     let missing = missing.map(|name| {
         ("MissingParameter".to_owned(), format!("{name} is mandatory for this action."))
     });
-    let malformed = ["Capacity", "ChargeType", "PageSize", "Period"].map(|name| {
+    let malformed = [
+        "BackupId",
+        "BackupJobId",
+        "Capacity",
+        "ChargeType",
+        "EnableBackupLog",
+        "JobMode",
+        "PageSize",
+        "Period",
+        "RestoreType",
+    ];
+    let malformed = malformed.map(|name| {
         let message = format!("The Specified parameter \"{name}\" is not valid.");
         (format!("Invalid{name}.Malformed"), message)
     });
@@ -197,4 +239,83 @@ fn with_instances(asker: &mut Asker) {
     asker.server.create(&within);
     asker.server.create(&within);
     asker.no_instance(&within);
+}
+
+fn of_form_on_backups(asker: &mut Asker) {
+    const WINDOW: (&str, &str) = ("PreferredBackupTime", "01:00Z-02:00Z");
+    const DAYS: (&str, &str) = ("PreferredBackupPeriod", "Monday");
+    const START: (&str, &str) = ("StartTime", "2019-03-11T10:00Z");
+    const END: (&str, &str) = ("EndTime", "2019-03-14T18:00Z");
+    for (action, more) in [
+        ("CreateBackup", &[("BackupRetentionPeriod", "6")][..]),
+        ("DeleteBackup", &[]),
+        ("DeleteBackup", &[("BackupId", "one")]),
+        ("DescribeBackupTasks", &[("BackupJobId", "one")]),
+        ("DescribeBackupTasks", &[("JobMode", "Sometimes")]),
+        ("DescribeBackups", &[]),
+        ("DescribeBackups", &[START]),
+        ("DescribeBackups", &[("StartTime", "2019-03-11"), END]),
+        ("DescribeBackups", &[START, ("EndTime", "2019-03-11T10:00Z")]),
+        ("DescribeBackups", &[START, END, ("PageSize", "31")]),
+        ("ModifyBackupPolicy", &[]),
+        ("ModifyBackupPolicy", &[WINDOW]),
+        ("ModifyBackupPolicy", &[("PreferredBackupTime", "18:00Z"), DAYS]),
+        ("ModifyBackupPolicy", &[WINDOW, ("PreferredBackupPeriod", "daily")]),
+        ("ModifyBackupPolicy", &[WINDOW, DAYS, ("BackupRetentionPeriod", "731")]),
+        ("ModifyBackupPolicy", &[WINDOW, DAYS, ("EnableBackupLog", "1")]),
+        ("ModifyBackupPolicy", &[WINDOW, DAYS, ("EnableBackupLog", "yes")]),
+        ("RestoreInstance", &[]),
+        ("RestoreInstance", &[("RestoreType", "1")]),
+        ("RestoreInstance", &[("RestoreType", "2")]),
+        ("RestoreInstance", &[("FilterKey", "a*")]),
+    ] {
+        asker.refused_of(action, "r-none", more);
+    }
+    let gone = [WINDOW, DAYS, START, END, ("BackupId", "100000000")];
+    for action in ACTIONS.iter().map(|action| action.descriptor().name) {
+        if action.contains("Backup") || action == "RestoreInstance" {
+            asker.refused(action, &[]);
+            asker.refused_of(action, "r-none", &gone);
+        }
+    }
+    let memcached = asker.server.create(&[
+        ("InstanceClass", "memcache.master.small.default"),
+        ("InstanceType", "Memcache"),
+    ]);
+    for action in ["CreateBackup", "ModifyBackupPolicy", "RestoreInstance"] {
+        asker.refused_of(action, memcached["InstanceId"].as_str().unwrap(), &gone);
+    }
+}
+
+fn with_backups(asker: &mut Asker) {
+    asker.server.restart(&[QUEUED, FEW]);
+    let created = asker.server.normal(STANDALONE);
+    let id = created["InstanceId"].as_str().unwrap();
+    let first = asker.server.ask_for_backup(id);
+    let shown = asker.server.cli(&["backup", "ls", id, "--output", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let waiting = text(&shown[0]["id"]);
+    let waiting = ("BackupId", &*waiting);
+    asker.refused_of("CreateBackup", id, &[]);
+    asker.refused_of("DeleteBackup", id, &[waiting]);
+    asker.refused_of("RestoreInstance", id, &[waiting]);
+    asker.no_instance(&[("SrcDBInstanceId", id), waiting]);
+    for action in ["DeleteBackup", "RestoreInstance"] {
+        asker.refused_of(action, id, &[("BackupId", "100000000")]);
+    }
+
+    asker.server.restart(&[FEW]);
+    let backup = asker.server.finished(id, &first)["BackupId"].to_string();
+    let backup = ("BackupId", &*backup);
+    asker.server.restart(&[QUEUED, FEW]);
+    asker.server.ask_for_backup(id);
+    asker.refused_of("RestoreInstance", id, &[backup]);
+
+    asker.server.restart(&[RESTORING, FEW]);
+    asker.server.until("the second backup is taken", |server| server.backups(id).len() == 2);
+    asker.refused_of("CreateBackup", id, &[]);
+    asker.server.client().call("RestoreInstance", &[("InstanceId", id), backup]).expect_ok();
+    for action in ["CreateBackup", "RestoreInstance"] {
+        asker.refused_of(action, id, &[backup]);
+    }
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests end a test as tests do")]
 
 mod admin;
+mod backups;
+mod bucket;
 #[path = "../api/common.rs"]
 #[expect(dead_code, reason = "the tests of the API use more of it")]
 mod common;

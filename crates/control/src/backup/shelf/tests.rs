@@ -6,6 +6,9 @@ use bytes::Bytes;
 use super::super::object_server::{Mood, ObjectServer};
 use super::*;
 
+/// For a server that answers.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const KEY: &str = "r-test0000000001/123456789.rdb.sealed";
 
 fn stream(pieces: Vec<Result<Bytes, Trouble>>) -> ByteStream {
@@ -85,7 +88,7 @@ async fn a_folder_keeps_what_it_is_given() {
 #[tokio::test]
 async fn a_bucket_keeps_what_it_is_given() {
     let server = ObjectServer::start().await;
-    let shelf = Shelf::open(&Place::Bucket(server.bucket())).unwrap();
+    let shelf = Shelf::open(&Place::Bucket(server.bucket(PATIENCE))).unwrap();
     keeps_what_it_is_given(&shelf).await;
     assert_eq!(server.files(), Vec::<PathBuf>::new());
 }
@@ -116,7 +119,7 @@ async fn what_a_killed_process_left_is_removed_and_nothing_else() {
 #[tokio::test]
 async fn an_upload_that_a_killed_process_left_is_ended() {
     let server = ObjectServer::start().await;
-    let shelf = Shelf::open(&Place::Bucket(server.bucket())).unwrap();
+    let shelf = Shelf::open(&Place::Bucket(server.bucket(PATIENCE))).unwrap();
     // A source that never ends, and a task that does: as if the process were killed.
     let endless = source().chain(futures::stream::pending()).boxed();
     let cut = shelf.clone();
@@ -140,8 +143,8 @@ async fn an_upload_that_a_killed_process_left_is_ended() {
 #[tokio::test]
 async fn a_store_that_fails_or_hangs_is_an_error_soon_and_no_object() {
     let server = ObjectServer::start().await;
-    let patient = Shelf::open(&Place::Bucket(server.bucket())).unwrap();
-    let hasty = server.bucket_for(Duration::from_millis(300));
+    let patient = Shelf::open(&Place::Bucket(server.bucket(PATIENCE))).unwrap();
+    let hasty = server.bucket(Duration::from_millis(300));
     let hasty = Shelf::open(&Place::Bucket(hasty)).unwrap();
     for mood in [Mood::Fails, Mood::Hangs, Mood::FailsParts] {
         let shelf = if mood == Mood::Hangs { &hasty } else { &patient };
@@ -165,7 +168,7 @@ async fn a_store_that_fails_or_hangs_is_an_error_soon_and_no_object() {
 #[tokio::test]
 async fn a_store_that_fails_while_it_is_read_is_an_error_and_no_end() {
     let server = ObjectServer::start().await;
-    let shelf = Shelf::open(&Place::Bucket(server.bucket())).unwrap();
+    let shelf = Shelf::open(&Place::Bucket(server.bucket(PATIENCE))).unwrap();
     shelf.put(KEY, source(), 0).await.unwrap();
     let (_, mut bytes) = shelf.get(KEY).await.unwrap();
     bytes.next().await.unwrap().unwrap();
@@ -178,7 +181,7 @@ async fn a_store_that_fails_while_it_is_read_is_an_error_and_no_end() {
 #[tokio::test]
 async fn a_bucket_with_another_secret_refuses() {
     let server = ObjectServer::start().await;
-    let mut bucket = server.bucket();
+    let mut bucket = server.bucket(PATIENCE);
     for (name, value) in &mut bucket.options {
         if name == "secret_access_key" {
             *value = "another".into();

@@ -43,7 +43,10 @@ impl Inner {
                     Kind::Memcached => self.memcached_answers(unit, running).await,
                     Kind::Redis | Kind::Valkey => self.redis_answers(unit, member, running).await,
                 }
-            } => answered,
+            } => match answered {
+                Err(_) if running.process.is_over() => Err(self.ended(unit, member)),
+                answered => answered,
+            },
         }
     }
 
@@ -121,7 +124,13 @@ impl Inner {
             match pong.map_err(|_| silent("waiting for its first answer", ANSWER))? {
                 Ok(Pong::Ready) => break,
                 Ok(Pong::Loading) => tokio::time::sleep(pause).await,
-                Err(error) => return Err(unexpected("logging in as administrator", &error)),
+                Err(error) => {
+                    if error.is_broken() {
+                        // It is about to end, which says more than the end of a connection.
+                        let _ = tokio::time::timeout(PROMPT, running.process.ended()).await;
+                    }
+                    return Err(unexpected("logging in as administrator", &error));
+                }
             }
             pause = (pause * 2).min(Duration::from_millis(100));
         }

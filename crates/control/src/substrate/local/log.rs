@@ -69,6 +69,19 @@ pub(super) fn last_words(directory: &Path, secrets: &[&Secret]) -> String {
     if last.is_empty() { "it said nothing".into() } else { without_paths(&last) }
 }
 
+/// What an engine complained of once it had begun, for people; `None` where it did not.
+pub(super) fn complaint(directory: &Path) -> Option<String> {
+    let log = open(directory).and_then(|log| tail(&log, KEPT)).unwrap_or_default();
+    let begun =
+        |line: &&str| line.contains("Server initialized") || line.contains("Server started");
+    let lines: Vec<&str> = log.lines().collect();
+    let from = lines.iter().rposition(begun).map_or(0, |at| at + 1);
+    let warnings = lines[from..].iter().filter_map(|line| line.split_once(" # "));
+    let complaints = warnings.map(|(_, text)| text.trim()).filter(|text| !text.contains("WARNING"));
+    let first = complaints.take(LAST_LINES - 1).collect::<Vec<_>>().join(" | ");
+    (!first.is_empty()).then(|| without_paths(&first))
+}
+
 /// Every secret of an instance that its engine may quote.
 pub(super) fn all(secrets: &Secrets) -> Vec<&Secret> {
     secrets.password.iter().chain([&secrets.admin, &secrets.replication]).collect()
@@ -160,6 +173,18 @@ mod tests {
         take(directory.path()).unwrap().unwrap();
         assert_eq!(std::fs::read(directory.path().join(LOG)).unwrap(), b"");
         assert_eq!(std::fs::read(directory.path().join(PREVIOUS)).unwrap(), b"fatal\n");
+    }
+
+    #[test]
+    fn a_complaint_is_what_comes_after_the_start_and_quotes_no_key() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(complaint(directory.path()), None);
+        let log = "1:M 23 Nov 2026 16:36:12.107 # Server initialized\n\
+            1:M 23 Nov 2026 16:36:12.107 # WARNING overcommit_memory is set to 0!\n\
+            1:M 23 Nov 2026 16:36:12.107 # Short read or OOM loading DB.\n\
+            [additional info] Reading key 'name'\n[info] 4 keys read\n";
+        std::fs::write(directory.path().join(LOG), log).unwrap();
+        assert_eq!(complaint(directory.path()).unwrap(), "Short read or OOM loading DB.");
     }
 
     #[test]

@@ -28,6 +28,16 @@ pub(super) struct Mark {
     /// Whether it is still what an engine has to start from. Once it is not, a dump in the
     /// directory is only what a save left.
     pub(super) pending: bool,
+    /// Whether its dump, which is not started from any more, may still be there.
+    #[serde(default)]
+    pub(super) over: bool,
+}
+
+impl Mark {
+    /// Whether a dump in the directory is this data, and not what a save left.
+    pub(super) fn has_the_dump(&self) -> bool {
+        self.form == Form::Dump && (self.pending || self.over)
+    }
 }
 
 /// The form in which an engine finds data at its start.
@@ -114,7 +124,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(Mark::read(directory.path()).unwrap(), None);
         let engine = EngineStamp { kind: EngineKind::Redis, version: (7, 0, 15) };
-        let mark = Mark { serial: 3, engine, form: Form::Base, pending: true };
+        let mark = Mark { serial: 3, engine, form: Form::Base, pending: true, over: false };
         mark.write(directory.path()).unwrap();
         assert_eq!(Mark::read(directory.path()).unwrap(), Some(mark));
         let path = directory.path().join(MARK);

@@ -14,6 +14,7 @@ mod adopt;
 mod answer;
 mod choose;
 mod glance;
+mod header;
 mod host_address;
 mod layout;
 mod log;

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -19,7 +19,6 @@ use rustix::event::Timespec;
 use rustix::process::Signal;
 use tokio::sync::mpsc::{Sender, channel};
 
-use super::mark::Form;
 use super::member::Running;
 use super::process::Process;
 use super::swap::ignore_missing;
@@ -37,6 +36,11 @@ const WAITING: usize = 4;
 /// How long another child of the engine is waited for, and how often it is asked for.
 const TURN_WITHIN: Duration = Duration::from_mins(5);
 const ASKED_EVERY: Duration = Duration::from_millis(50);
+/// How long a replica is waited for that has not all of its master yet, and how often it is asked.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
+const CAUGHT_UP_ASKED_EVERY: Duration = Duration::from_millis(5);
+/// How long the engine's child may take until it has a file.
+const BEGUN_WITHIN: Duration = Duration::from_mins(1);
 /// How often a file that grows is looked at.
 const LOOKED_AT_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 4_000_000 };
 const GONE_WITHIN: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
@@ -121,12 +125,43 @@ impl Inner {
     async fn best_to_save(&self, unit: &Unit) -> Result<Member, Trouble> {
         let pair = unit.members().contains(&Member::Second);
         if pair && self.health(unit, Member::Second).await? == Some(Health::Linked) {
-            return Ok(Member::Second);
+            let caught_up = tokio::time::timeout(CAUGHT_UP_WITHIN, self.catch_up(unit)).await;
+            if caught_up.unwrap_or(Ok(false))? {
+                return Ok(Member::Second);
+            }
         }
-        if self.mark(unit)?.is_some_and(|mark| mark.pending && mark.form == Form::Dump) {
+        if self.mark(unit)?.is_some_and(|mark| mark.has_the_dump()) {
             return Err(unexpected("its data was put there just now"));
         }
         Ok(Member::First)
+    }
+
+    /// Waits until the replica has all that its master had when this began: what was acknowledged
+    /// before a save was asked for belongs into it. False where the link broke meanwhile.
+    async fn catch_up(&self, unit: &Unit) -> Result<bool, Trouble> {
+        const REPLICATION: &str = "replication";
+        let mut master = self.asked(unit, Member::First).await?;
+        let wanted = master.info(REPLICATION).await.map_err(unexpected)?;
+        let wanted = wanted.number("master_repl_offset");
+        let mut replica = self.asked(unit, Member::Second).await?;
+        loop {
+            let told = replica.info(REPLICATION).await.map_err(unexpected)?;
+            if told.field("master_link_status") != Some("up") {
+                return Ok(false);
+            }
+            if told.number("slave_repl_offset") >= wanted {
+                return Ok(true);
+            }
+            tokio::time::sleep(CAUGHT_UP_ASKED_EVERY).await;
+        }
+    }
+
+    /// A member's engine, logged in to.
+    async fn asked(&self, unit: &Unit, member: Member) -> Result<Admin, Trouble> {
+        let running = self.must_run(unit, member).await?;
+        let mut admin = self.admin(unit, member, &running).await?;
+        admin.ping().await.map_err(unexpected)?;
+        Ok(admin)
     }
 
     /// Whether a dump in a member's directory is nothing that an engine starts from: all but that
@@ -174,7 +209,7 @@ impl Tail {
 
     /// Finds the file; `None` where the save failed before there was any.
     fn find(&self) -> io::Result<Option<Growing>> {
-        let mut looks_left = 2500;
+        let until = Instant::now() + BEGUN_WITHIN;
         loop {
             let named = self.directory.join(DUMP);
             if inode(&named)?.is_some_and(|inode| Some(inode) != self.before)
@@ -187,8 +222,7 @@ impl Tail {
                     return Ok(Some(growing));
                 }
             }
-            looks_left -= 1;
-            if looks_left == 0 || self.running.process.ends_within(LOOKED_AT_EVERY) {
+            if Instant::now() > until || self.running.process.ends_within(LOOKED_AT_EVERY) {
                 return Ok(None);
             }
         }

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::blocking;
+use super::header::Header;
 use crate::substrate::{ByteStream, Trouble};
 
 /// Chunks that may wait to be written.
@@ -16,9 +17,9 @@ const WAITING: usize = 4;
 /// How much is written before the disk is told to begin with it.
 const FLUSHED_EVERY: usize = 16 << 20;
 
-/// Takes a stream to its end, and gives each chunk to `write`, which runs on a thread of its own
-/// and sees the end of the channel also where the stream broke. The stream's error comes first:
-/// what was written is worth nothing then.
+/// Takes an RDB file to its end, and gives each chunk to `write`, which runs on a thread of its
+/// own and sees the end of the channel also where the stream broke. The stream's error comes
+/// first: what was written is worth nothing then.
 pub(super) async fn pour<T: Send + 'static>(
     mut bytes: ByteStream,
     write: impl FnOnce(Receiver<Bytes>) -> Result<T, Trouble> + Send + 'static,
@@ -26,13 +27,16 @@ pub(super) async fn pour<T: Send + 'static>(
     let (sender, receiver) = channel(WAITING);
     let writer = blocking(move || write(receiver));
     let reader = async move {
+        let mut header = Header::default();
         while let Some(chunk) = bytes.next().await {
-            if sender.send(chunk?).await.is_err() {
+            let chunk = chunk?;
+            header.see(&chunk)?;
+            if sender.send(chunk).await.is_err() {
                 // The writer gave up, and says why.
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        header.end()
     };
     let (read, written) = tokio::join!(reader, writer);
     read.and(written)
@@ -75,21 +79,25 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let file = File::create(&path).unwrap();
+        let head = [Ok(Bytes::from_static(b"REDIS0010"))];
         let chunks: Vec<_> = (0..40u8).map(|n| Ok(Bytes::from(vec![n; 1 << 20]))).collect();
+        let chunks = head.into_iter().chain(chunks).collect();
         pour(stream(chunks), move |chunks| {
             write_durably(&file, chunks).map_err(super::super::machine("writing"))
         })
         .await
         .unwrap();
         let written = std::fs::read(&path).unwrap();
-        assert_eq!(written.len(), 40 << 20);
-        assert!(written.chunks(1 << 20).zip(0..).all(|(chunk, n)| chunk.iter().all(|b| *b == n)));
+        assert_eq!(written.len(), 9 + (40 << 20));
+        assert!(
+            written[9..].chunks(1 << 20).zip(0..).all(|(chunk, n)| chunk.iter().all(|b| *b == n))
+        );
     }
 
     #[tokio::test]
     async fn the_error_of_a_stream_is_not_hidden() {
         let broken = stream(vec![
-            Ok(Bytes::from_static(b"some")),
+            Ok(Bytes::from_static(b"REDIS0010 and some")),
             Err(Trouble::Dataset { reason: "the rest is missing".into() }),
         ]);
         let poured = pour(broken, |mut chunks| {
@@ -101,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_that_gives_up_is_told_and_not_waited_for() {
-        let endless = futures::stream::repeat_with(|| Ok(Bytes::from_static(b"x"))).boxed();
+        let endless = futures::stream::repeat_with(|| Ok(Bytes::from_static(b"REDIS0010"))).boxed();
         let poured = pour(endless, |chunks| {
             drop(chunks);
             Err::<(), _>(Trouble::Dataset { reason: "enough".into() })

@@ -31,7 +31,7 @@ impl Inner {
         let next = self.layout.next(unit);
         let place = next.clone();
         let file = blocking(move || make_room(&place, form).map_err(machine(STAGING))).await?;
-        let mark = Mark { serial, engine, form, pending: true };
+        let mark = Mark { serial, engine, form, pending: true, over: false };
         let alone = pour(bytes, move |chunks| {
             write_durably(&file, chunks).map_err(machine(STAGING))?;
             Ok(alone)

@@ -97,7 +97,7 @@ impl Inner {
 
 /// Whether the data is loaded from elsewhere, once the engine that loaded it serves.
 fn is_over(unit: &Unit, mark: &Mark) -> bool {
-    mark.pending && !awaits_append(unit, mark)
+    mark.over || mark.pending && !awaits_append(unit, mark)
 }
 
 fn awaits_append(unit: &Unit, mark: &Mark) -> bool {
@@ -107,9 +107,11 @@ fn awaits_append(unit: &Unit, mark: &Mark) -> bool {
 /// The data is not what an engine starts from any more. The dump goes with it where the engine
 /// keeps no data, or keeps it elsewhere.
 pub(super) fn settle(directory: &Path, mark: &Mark, drop_dump: bool) -> io::Result<()> {
-    Mark { pending: false, ..*mark }.write(directory)?;
-    if drop_dump && mark.form == Form::Dump {
+    let over = mark.form == Form::Dump && (drop_dump || mark.over);
+    Mark { pending: false, over, ..*mark }.write(directory)?;
+    if over {
         std::fs::remove_file(directory.join(DUMP)).or_else(ignore_missing)?;
+        Mark { pending: false, over: false, ..*mark }.write(directory)?;
     }
     Ok(())
 }
@@ -137,4 +139,22 @@ fn empty(directory: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_whose_removal_was_cut_off_is_removed_the_next_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = "redis 5.0.7".parse().unwrap();
+        let cut = Mark { serial: 2, engine, form: Form::Dump, pending: false, over: true };
+        cut.write(directory.path()).unwrap();
+        std::fs::write(directory.path().join(DUMP), "old data").unwrap();
+        assert!(cut.has_the_dump(), "no save may take its place");
+        settle(directory.path(), &cut, false).unwrap();
+        assert!(!directory.path().join(DUMP).exists());
+        assert!(!Mark::read(directory.path()).unwrap().unwrap().over);
+    }
 }

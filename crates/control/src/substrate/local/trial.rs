@@ -173,7 +173,8 @@ impl Trial {
         let last_words = log::last_words(&self.directory, &[]);
         match self.process.reap() {
             Some(End::Killed) => Trouble::Ended { last_words },
-            _ => Trouble::Dataset { reason: last_words },
+            // An engine that knows how goes on with a report, which may quote keys of the tenant.
+            _ => Trouble::Dataset { reason: log::complaint(&self.directory).unwrap_or(last_words) },
         }
     }
 
@@ -204,10 +205,10 @@ enum Fed {
 }
 
 /// Writes all data into the pipe, as far as the engine reads it.
-fn feed(pipe: &Path, process: &Process, mut chunks: Receiver<Bytes>) -> Result<Fed, Trouble> {
+fn feed(path: &Path, process: &Process, mut chunks: Receiver<Bytes>) -> Result<Fed, Trouble> {
     let mut pipe = loop {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match rustix::fs::open(pipe, flags, Mode::empty()) {
+        match rustix::fs::open(path, flags, Mode::empty()) {
             Ok(pipe) => break File::from(pipe),
             // It does not read yet.
             Err(rustix::io::Errno::NXIO) if !process.ends_within(MOMENT) => {}
@@ -218,6 +219,9 @@ fn feed(pipe: &Path, process: &Process, mut chunks: Receiver<Bytes>) -> Result<F
     };
     rustix::fs::fcntl_setfl(&pipe, OFlags::WRONLY)
         .map_err(|error| machine(TRYING)(error.into()))?;
+    // An engine that meets trouble opens the file once more, to look what is wrong with it, and
+    // would wait for a second writer.
+    std::fs::remove_file(path).map_err(machine(TRYING))?;
     while let Some(chunk) = chunks.blocking_recv() {
         match pipe.write_all(&chunk) {
             Ok(()) => {}

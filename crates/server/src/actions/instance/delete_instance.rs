@@ -9,7 +9,7 @@
 
 use async_trait::async_trait;
 use ourkv_domain::ids::InstanceId;
-use ourkv_domain::instance::{ChargeType, Instance, InstanceType, Intent, NodeType, Status};
+use ourkv_domain::instance::{ChargeType, Instance, Intent, Status};
 use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
@@ -66,7 +66,7 @@ impl Endpoint for DeleteInstance {
             if !may_be_deleted(&instance) {
                 return Err(Refusal::WrongState.into());
             }
-            if let Some(last) = last.as_ref().filter(|_| has_data(&instance)) {
+            if let Some(last) = last.as_ref().filter(|_| instance.has_data()) {
                 last.last(tx, &instance)?;
             }
             tx.set_intent(&id, Intent::Delete)?;
@@ -88,16 +88,4 @@ fn may_be_deleted(instance: &Instance) -> bool {
         Some(Status::Creating) => instance.observed.phase.trouble().is_some(),
         _ => false,
     }
-}
-
-/// Whether there are data that a backup can be taken of. An engine that is not running has some
-/// only where they are on the disk: one without a replica promises none.
-fn has_data(instance: &Instance) -> bool {
-    let kept = instance.spec.node_type == NodeType::MasterSlave;
-    instance.spec.instance_type == InstanceType::Redis
-        && match instance.status() {
-            Some(Status::Normal) => true,
-            Some(Status::Unavailable | Status::Inactive) => kept,
-            _ => false,
-        }
 }

@@ -81,13 +81,10 @@ impl Restore {
         params.insert("InstanceType", backup.instance_type.to_string());
         params.insert("EngineVersion", backup.version.to_string());
         params.insert("ChargeType", "PostPaid");
-        match &self.class {
-            // Another class may have other nodes.
-            Some(class) => params.insert("InstanceClass", class.clone()),
-            None => {
-                params.insert("InstanceClass", backup.class.clone());
-                params.insert("NodeType", backup.node_type.to_string());
-            }
+        params.insert("InstanceClass", self.class.as_ref().unwrap_or(&backup.class).clone());
+        // Another class may have other nodes.
+        if self.class.is_none() {
+            params.insert("NodeType", backup.node_type.to_string());
         }
         if let Some((vpc, vswitch)) = network {
             params.insert("NetworkType", "VPC");

@@ -17,7 +17,8 @@ pub(super) struct Row {
     size: Option<i64>,
     keys: Option<i64>,
     started: Option<Timestamp>,
-    took: Option<SignedDuration>,
+    /// Such as `1m 3s 20ms`.
+    took: Option<String>,
     expires: Option<Timestamp>,
     /// When it was last proven by loading it.
     verified: Option<Timestamp>,
@@ -41,13 +42,18 @@ impl Row {
             size: taken.map(|taken| taken.bytes),
             keys: taken.map(|taken| taken.keys),
             started: span.map(|(started, _)| started),
-            took: span.and_then(|(started, ended)| Some(ended?.duration_since(started))),
+            took: span.and_then(|(started, ended)| Some(took(started, ended?))),
             expires: backup.expires(),
             verified: backup.verified_at,
             reason: reason(&backup),
             instance: backup.instance,
         }
     }
+}
+
+fn took(started: Timestamp, ended: Timestamp) -> String {
+    let millis = SignedDuration::from_millis_i128(ended.duration_since(started).as_millis());
+    format!("{millis:#}")
 }
 
 fn status(state: &BackupState) -> &'static str {
