@@ -14,5 +14,7 @@ mod lifecycle;
 mod lockdown;
 #[path = "local/memcache.rs"]
 mod memcache;
+#[path = "local/roles.rs"]
+mod roles;
 #[path = "local/trouble.rs"]
 mod trouble;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ourkv_control::engine::{Binary, Engines, Kind};
 use ourkv_control::substrate::local::Local;
-use ourkv_control::substrate::{Member, Stop, Substrate, Unit};
+use ourkv_control::substrate::{Lead, Member, Stop, Substrate, Unit};
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{EngineVersion, InstanceType, NodeType, Secrets};
 use ourkv_domain::network::HostAddresses;
@@ -90,6 +90,7 @@ impl Ground {
             connections: 50,
             address: SocketAddrV4::new(ip, kind.port()),
             parameters: Parameters::defaults(kind, version),
+            lead: Lead::default(),
             secrets: Secrets {
                 password: Some(PASSWORD.into()),
                 admin: ADMIN.into(),

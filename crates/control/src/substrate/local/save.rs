@@ -119,25 +119,25 @@ impl Inner {
 
     /// A replica that follows has the same data, and nobody waits for its answers.
     async fn best_to_save(&self, unit: &Unit) -> Result<Member, Trouble> {
-        let pair = unit.members().contains(&Member::Second);
-        if pair && self.health(unit, Member::Second).await? == Some(Health::Linked) {
-            return Ok(Member::Second);
+        if let Some(replica) = unit.replica()
+            && self.health(unit, replica).await? == Some(Health::Linked)
+        {
+            return Ok(replica);
         }
-        if self.mark(unit)?.is_some_and(|mark| mark.pending && mark.form == Form::Dump) {
+        let master = unit.lead.master;
+        if self.pending(unit, master)?.is_some_and(|mark| mark.form == Form::Dump) {
             return Err(unexpected("its data was put there just now"));
         }
-        Ok(Member::First)
+        Ok(master)
     }
 
     /// Whether a dump in a member's directory is nothing that an engine starts from: all but that
-    /// of a pair's first engine that appends to no file.
+    /// of a pair's master that appends to no file.
     fn may_drop_dump(&self, unit: &Unit, member: Member) -> Result<bool, Trouble> {
-        let pending = self.mark(unit)?.is_some_and(|mark| mark.pending);
-        let volatile = !unit.members().contains(&Member::Second);
-        Ok(match member {
-            Member::First => !pending && (volatile || redis_conf::keeps_data(unit)),
-            Member::Second => true,
-        })
+        let pending = self.pending(unit, member)?.is_some();
+        let is_replica = unit.replica() == Some(member);
+        let needed = unit.is_pair() && !redis_conf::keeps_data(unit);
+        Ok(is_replica || !(pending || needed))
     }
 }
 
