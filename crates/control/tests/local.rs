@@ -20,6 +20,8 @@ mod lockdown;
 mod memcache;
 #[path = "local/restores.rs"]
 mod restores;
+#[path = "local/roles.rs"]
+mod roles;
 #[path = "local/saves.rs"]
 mod saves;
 #[path = "local/trouble.rs"]

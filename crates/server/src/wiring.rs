@@ -17,7 +17,9 @@ use ourkv_control::reconciler::{self, Reconciler};
 use ourkv_control::substrate::local::{self, Local};
 use ourkv_control::substrate::{Substrate, Trouble};
 use ourkv_domain::catalogue::Catalogue;
+use ourkv_domain::clock::Clock as _;
 use ourkv_domain::network::HostAddresses;
+use ourkv_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{SetOnce, watch};
 use tokio::task::JoinHandle;
@@ -47,6 +49,8 @@ pub struct Running {
     /// Where the DNS server listens, if there is one.
     pub dns_address: Option<SocketAddr>,
     opened: Opened,
+    /// The store for whoever acts for this machine.
+    acting: Store,
     stop: CancellationToken,
     gateway: JoinHandle<()>,
     upkeep: JoinHandle<()>,
@@ -94,6 +98,12 @@ pub enum StartError {
     /// Engines can't be run here.
     #[error("engines can't be run: {0}")]
     Substrate(#[from] Trouble),
+    /// The store did not say who acts for this machine.
+    #[error("the store can't be used: {0}")]
+    Store(#[from] StoreError),
+    /// Another control plane acts for this machine since.
+    #[error("another control plane has taken this machine over; this one acts no more")]
+    Superseded,
     /// A defect: a part of the program panicked.
     #[error("a part of the program panicked")]
     Panicked,
@@ -129,6 +139,7 @@ impl Running {
         let (dns, dns_address) = dns.unzip();
         let archive = shelf::archive(config, &opened).await?;
 
+        let acting = claim(&opened).await?;
         let (stop, sleepers) = (CancellationToken::new(), Sleepers::default());
         let (looking, looked) = watch::channel(false);
         let nudge = sleepers.nudge();
@@ -136,13 +147,26 @@ impl Running {
         let gateway =
             Gateway::new(platform, archive.clone(), gateway_settings(config), metrics.clone());
         let gateway = tokio::spawn(gateway.serve(listener, stop.clone()));
-        let making = Making { opened: opened.clone(), archive, backup: config.backup.clone() };
+        let acting_here = Opened { store: acting.clone(), ..opened.clone() };
+        let making = Making { opened: acting_here, archive, backup: config.backup.clone() };
         let hands = making.start(place, sleepers.clone(), Arc::clone(&nudge), stop.clone());
         let hands = tokio::spawn(hands);
         tokio::spawn(look_first(opened.clone(), sleepers, looking));
+        tokio::spawn(end_superseded(acting.clone(), stop.clone()));
         let upkeep = tokio::spawn(keep_up(metrics));
         let heartbeat = tokio::spawn(beat(nudge));
-        Ok(Self { address, dns_address, opened, stop, gateway, upkeep, heartbeat, hands, dns })
+        Ok(Self {
+            address,
+            dns_address,
+            opened,
+            acting,
+            stop,
+            gateway,
+            upkeep,
+            heartbeat,
+            hands,
+            dns,
+        })
     }
 
     /// Returns when the control plane stops by itself, because a part of it failed.
@@ -168,7 +192,26 @@ impl Running {
         self.opened.store.close().await;
         gateway.map_err(|_| StartError::Panicked)?;
         hands.map_err(|_| StartError::Panicked)??;
-        Ok(())
+        if self.acting.is_superseded() { Err(StartError::Superseded) } else { Ok(()) }
+    }
+}
+
+/// Claims the machine: whoever acted for it before does so no more.
+async fn claim(opened: &Opened) -> Result<Store, StoreError> {
+    let (node, now) = (opened.node.clone(), opened.clock.now());
+    let holder = format!("process {}", std::process::id());
+    let claim = opened.store.write(move |tx| tx.claim_node(&node, &holder, now));
+    Ok(opened.store.held_by(claim.await?))
+}
+
+/// Stops everything once another control plane acts for this machine.
+async fn end_superseded(acting: Store, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = acting.superseded() => {
+            tracing::error!("another control plane has taken this machine over: ending");
+            stop.cancel();
+        }
     }
 }
 

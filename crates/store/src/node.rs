@@ -77,6 +77,11 @@ impl Store {
         self.with_hold(Arc::new(Hold { lease, lost: watch::Sender::new(false) }))
     }
 
+    /// Whether a transaction found the lease lost.
+    pub fn is_superseded(&self) -> bool {
+        self.hold().is_some_and(|hold| *hold.lost.borrow())
+    }
+
     /// Returns when a transaction found the lease lost; never where there is none.
     pub async fn superseded(&self) {
         match self.hold() {

@@ -19,7 +19,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::info::{Info, Keyspace};
 use super::redis_conf::{ADMIN_SOCKET, Setting};
-use super::{Binary, acl, rename};
+use super::rename::{self, Names};
+use super::{Binary, acl};
+
+mod roles;
+
+pub use roles::{Accounts, Post};
 
 /// Why there is no answer on an admin connection.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,8 @@ pub enum Pong {
     Ready,
     /// It reads its data and will serve.
     Loading,
+    /// It runs a long script and will go on.
+    Busy,
 }
 
 /// Connects to the socket in a member's directory and proves who is behind it. Does not wait.
@@ -85,10 +92,7 @@ pub struct Admin {
     connection: MultiplexedConnection,
     /// None where nobody has to log in.
     login: Option<Cmd>,
-    /// The names of CONFIG, SHUTDOWN and BGSAVE on this engine.
-    config: String,
-    shutdown: String,
-    bgsave: String,
+    names: Names,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -100,48 +104,33 @@ impl Admin {
         binary: &Binary,
     ) -> Result<Self, AdminError> {
         let mut login = redis::cmd("AUTH");
-        let name = |command: &str| {
-            if binary.has_acl() {
-                command.to_owned()
-            } else {
-                rename::secret_name(command, secrets).expose().to_owned()
-            }
-        };
         if binary.has_acl() {
             login.arg(acl::ADMIN).arg(secrets.admin.expose());
         } else {
             login.arg(rename::password(secrets).expose());
         }
-        Self::with(stream, Some(login), name).await
+        Self::with(stream, Some(login), Names::on(binary, secrets)).await
     }
 
     /// The same of an engine that asks nobody for a login.
     pub async fn over_open(stream: tokio::net::UnixStream) -> Result<Self, AdminError> {
-        Self::with(stream, None, str::to_owned).await
+        Self::with(stream, None, Names::Plain).await
     }
 
     async fn with(
         stream: tokio::net::UnixStream,
         login: Option<Cmd>,
-        name: impl Fn(&str) -> String,
+        names: Names,
     ) -> Result<Self, AdminError> {
         // The caller bounds the time, and a busy engine is not a dead one.
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);
         let nothing_to_send = RedisConnectionInfo::default().set_skip_set_lib_name();
         let (connection, driver) =
             MultiplexedConnection::new_with_config(&nothing_to_send, stream, patient).await?;
-        Ok(Self {
-            connection,
-            login,
-            config: name("config"),
-            shutdown: name("shutdown"),
-            bgsave: name("bgsave"),
-            _driver: AbortOnDropHandle::new(tokio::spawn(driver)),
-        })
+        Ok(Self { connection, login, names, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
     }
 
-    /// Logs in and asks for a PONG. An engine that runs a long script counts as ready: it is
-    /// alive and will go on.
+    /// Logs in and asks for a PONG.
     pub async fn ping(&mut self) -> Result<Pong, AdminError> {
         let mut both = Pipeline::new();
         if let Some(login) = &self.login {
@@ -153,7 +142,7 @@ impl Admin {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => {
                 Ok(Pong::Loading)
             }
-            Err(error) if error.code() == Some("BUSY") => Ok(Pong::Ready),
+            Err(error) if error.code() == Some("BUSY") => Ok(Pong::Busy),
             Err(error) => Err(error.into()),
         }
     }
@@ -163,9 +152,10 @@ impl Admin {
         &mut self,
         settings: &'a [Setting],
     ) -> Result<Option<(&'a Setting, String)>, AdminError> {
+        let config = self.names.of("config");
         let mut questions = Pipeline::new();
         for setting in settings {
-            questions.cmd(&self.config).arg("GET").arg(setting.name);
+            questions.cmd(&config).arg("GET").arg(setting.name);
         }
         let answers: Vec<Vec<String>> = questions.query_async(&mut self.connection).await?;
         let unmet = settings.iter().zip(answers).find_map(|(setting, answer)| {
@@ -191,7 +181,7 @@ impl Admin {
     /// `None` where it is not free to save.
     pub async fn begin_save(&mut self) -> Result<Option<Keyspace>, AdminError> {
         let mut both = Pipeline::new();
-        both.cmd("INFO").arg("keyspace").cmd(&self.bgsave).ignore();
+        both.cmd("INFO").arg("keyspace").cmd(&self.names.of("bgsave")).ignore();
         let begun: Result<(String,), RedisError> = both.query_async(&mut self.connection).await;
         match begun {
             Ok((info,)) => Ok(Some(Info::of(info).keyspace())),
@@ -202,7 +192,7 @@ impl Admin {
 
     /// Has it append to a file from here on; it writes what it has in the background first.
     pub async fn append(&mut self) -> Result<(), AdminError> {
-        let mut order = redis::cmd(&self.config);
+        let mut order = redis::cmd(&self.names.of("config"));
         order.arg("SET").arg("appendonly").arg("yes");
         Ok(order.query_async::<()>(&mut self.connection).await?)
     }
@@ -210,8 +200,17 @@ impl Admin {
     /// Asks it to write its data and end. The answer is the end of the connection; an engine that
     /// cannot end right away says so and goes on.
     pub async fn shut_down(&mut self) {
-        let mut order = redis::cmd(&self.shutdown);
-        let _: Result<(), RedisError> = order.arg("NOSAVE").query_async(&mut self.connection).await;
+        self.shut_down_with("NOSAVE").await;
+    }
+
+    /// The same, with a dump of what it has.
+    pub async fn shut_down_with_dump(&mut self) {
+        self.shut_down_with("SAVE").await;
+    }
+
+    async fn shut_down_with(&mut self, how: &str) {
+        let mut order = redis::cmd(&self.names.of("shutdown"));
+        let _: Result<(), RedisError> = order.arg(how).query_async(&mut self.connection).await;
     }
 }
 

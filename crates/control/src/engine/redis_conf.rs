@@ -148,12 +148,11 @@ impl Lines {
 
     /// Where it listens. A replica has no address until it is promoted.
     fn place(&mut self, unit: &Unit, member: Member, binary: &Binary) -> Result<(), Unwritable> {
-        match member {
-            Member::First => {
-                self.set("bind", &unit.address.ip().to_string())?;
-                self.set("port", &unit.address.port().to_string())?;
-            }
-            Member::Second => self.set("port", "0")?,
+        if member == unit.lead.master {
+            self.set("bind", &unit.address.ip().to_string())?;
+            self.set("port", &unit.address.port().to_string())?;
+        } else {
+            self.set("port", "0")?;
         }
         if binary.level() >= (3, 2) {
             // The only listener without TLS is the tenant's own address, and it asks for a login.
@@ -222,13 +221,15 @@ impl Lines {
         } else {
             self.secret("masterauth", rename::password(&unit.secrets))?;
         }
-        match member {
-            Member::First => Ok(()),
-            Member::Second => {
-                let master = format!("{} {}", unit.address.ip(), unit.address.port());
-                self.set(replicaof, &master)
-            }
+        if !keeps_data(unit) && level >= (6, 0) {
+            // What a replica was given would come back when it is the master and starts again.
+            self.set("rdb-del-sync-files", "yes")?;
         }
+        if member == unit.lead.master {
+            return Ok(());
+        }
+        let master = format!("{} {}", unit.address.ip(), unit.address.port());
+        self.set(replicaof, &master)
     }
 
     /// Before 6.0: one password, and secret names for what tenants may not run.

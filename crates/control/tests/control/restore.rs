@@ -418,10 +418,7 @@ async fn a_deleted_instance_waits_for_its_last_backup(#[case] taken: bool) {
     let backup = delete_with_last_backup(&world, &id).await;
     world.fake.kill(&id, Member::First);
     reconciler.nudge();
-    until("the engine is there", async || {
-        world.fake.writer(&id).is_some()
-    })
-    .await;
+    until("the engine is there", async || world.fake.writer(&id).is_some()).await;
     assert_eq!(world.instance(&id).await.unwrap().intent, Intent::Delete);
     assert_eq!(world.fake.data(&id), OLD);
     let now = world.clock.now();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use ourkv_control::engine::{Binary, Engines, Kind};
 use ourkv_control::substrate::local::Local;
-use ourkv_control::substrate::{ByteStream, Member, Stop, Substrate, Trouble, Unit};
+use ourkv_control::substrate::{ByteStream, Lead, Member, Stop, Substrate, Trouble, Unit};
 use ourkv_domain::backup::EngineStamp;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{EngineVersion, InstanceType, NodeType, Secrets};
@@ -93,6 +93,7 @@ impl Ground {
             connections: 50,
             address: SocketAddrV4::new(ip, kind.port()),
             parameters: Parameters::defaults(kind, version),
+            lead: Lead::default(),
             secrets: Secrets {
                 password: Some(PASSWORD.into()),
                 admin: ADMIN.into(),

@@ -22,6 +22,7 @@ fn parameters(server: &Ourkv, action: &str, id: &str) -> Vec<(&'static str, Stri
         "DescribeRegions" | "DescribeZones" => fixed(&[("AcceptLanguage", "en-US")]),
         "DescribeInstanceAttribute"
         | "DeleteInstance"
+        | "SwitchInstanceHA"
         | "CreateBackup"
         | "DescribeBackupPolicy" => {
             vec![of]
@@ -70,7 +71,10 @@ fn every_action_answers_in_its_documented_shape_in_both_formats() {
     let server = Ourkv::start();
     for action in ACTIONS.iter().map(|action| action.descriptor().name) {
         let succeeding = || {
-            let created = server.normal(&[("InstanceClass", "redis.basic.small.default")]);
+            let pair = action == "SwitchInstanceHA";
+            let class =
+                if pair { "redis.master.small.default" } else { "redis.basic.small.default" };
+            let created = server.normal(&[("InstanceClass", class)]);
             parameters(&server, action, created["InstanceId"].as_str().unwrap())
         };
         let xml = server.client().call_v1(action, &borrowed(&succeeding()), Format::Xml);

@@ -127,6 +127,8 @@ fn common_refusals() -> Answered {
         "PageSize",
         "Period",
         "RestoreType",
+        "SwitchMode",
+        "SwitchType",
     ];
     let malformed = malformed.map(|name| {
         let message = format!("The Specified parameter \"{name}\" is not valid.");
@@ -171,7 +173,7 @@ fn malformed(asker: &mut Asker) {
 
 fn unknown(asker: &mut Asker) {
     asker.refused("DescribeZones", &[("RegionId", "cn-atlantis")]);
-    for action in ["DescribeInstanceAttribute", "DeleteInstance"] {
+    for action in ["DescribeInstanceAttribute", "DeleteInstance", "SwitchInstanceHA"] {
         asker.refused(action, &[]);
         asker.refused(action, &[("InstanceId", "r-none")]);
     }
@@ -229,6 +231,13 @@ fn with_instances(asker: &mut Asker) {
     asker.refused("DeleteInstance", &[("InstanceId", one["InstanceId"].as_str().unwrap())]);
     let held = asker.server.create(&[]);
     asker.refused("DeleteInstance", &[("InstanceId", held["InstanceId"].as_str().unwrap())]);
+    for class in ["redis.basic.small.default", "redis.master.small.default"] {
+        let held = asker.server.create(&[("InstanceClass", class)]);
+        let id = held["InstanceId"].as_str().unwrap();
+        asker.refused_of("SwitchInstanceHA", id, &[]);
+        asker.refused_of("SwitchInstanceHA", id, &[("SwitchMode", "2")]);
+        asker.refused_of("SwitchInstanceHA", id, &[("SwitchType", "Sometimes")]);
+    }
 
     // A /29 has three addresses for instances.
     let (vpc, vswitch) = asker.server.vswitch("cn-hongkong-b", "172.16.9.0/29");

@@ -55,6 +55,20 @@ fn a_master_listens_on_the_instances_address_and_a_replica_nowhere() {
 }
 
 #[test]
+fn either_engine_can_be_the_one_at_the_address() {
+    let mut unit = unit(NodeType::MasterSlave);
+    unit.lead = unit.lead.passed_to(Member::Second);
+    for version in [(2, 8, 17), (5, 0, 7), (6, 2, 14), (7, 0, 15)] {
+        let master = lines(&unit, Member::Second, version);
+        assert!(has(&master, "bind 127.9.8.7") && has(&master, "port 6379"));
+        assert!(!master.iter().any(|line| line.contains("of 127.9.8.7")));
+        let replica = lines(&unit, Member::First, version);
+        assert!(has(&replica, "port 0"));
+        assert!(replica.iter().any(|line| line.ends_with("of 127.9.8.7 6379")));
+    }
+}
+
+#[test]
 fn limits_follow_the_class() {
     let lines = lines(&unit(NodeType::StandAlone), Member::First, (7, 0, 15));
     assert!(has(&lines, "maxmemory 1073741824"));

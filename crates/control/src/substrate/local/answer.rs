@@ -50,10 +50,13 @@ impl Inner {
         }
     }
 
-    /// Returns when the second member follows the first.
+    /// Returns when the replica follows the master; at once where there is none.
     pub(super) async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
-        let running = self.must_run(unit, Member::Second).await?;
-        let mut admin = self.admin(unit, Member::Second, &running).await?;
+        let Some(replica) = unit.replica() else {
+            return Ok(());
+        };
+        let running = self.must_run(unit, replica).await?;
+        let mut admin = self.admin(unit, replica, &running).await?;
         prompt("asking the replica", admin.ping()).await?;
         let linked = async {
             let mut pause = Duration::from_millis(2);
@@ -64,7 +67,7 @@ impl Inner {
             Ok(())
         };
         tokio::select! {
-            () = running.process.ended() => Err(self.ended(unit, Member::Second)),
+            () = running.process.ended() => Err(self.ended(unit, replica)),
             linked = tokio::time::timeout(LINK, linked) => {
                 linked.unwrap_or(Err(silent("linking the replica", LINK)))
             }
@@ -75,7 +78,7 @@ impl Inner {
     /// instance's own engine listens there: a stranger gets to see no password.
     pub(super) async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
         const LOGIN: &str = "logging in as the tenant";
-        let running = self.must_run(unit, Member::First).await?;
+        let running = self.must_run(unit, unit.lead.master).await?;
         // Without it on this machine, the address would lead to a stranger.
         host_address::hold(*unit.address.ip(), self.serves).await?;
         let entry = async {
@@ -105,9 +108,7 @@ impl Inner {
     }
 
     pub(super) async fn must_run(&self, unit: &Unit, member: Member) -> Result<Running, Trouble> {
-        let slot = self.slot(unit, member);
-        let mut known = slot.lock().await;
-        let running = self.running(&mut known, unit, member).await?;
+        let running = self.look(unit, member).await?;
         running.ok_or_else(|| self.ended(unit, member))
     }
 
@@ -122,7 +123,7 @@ impl Inner {
         loop {
             let pong = tokio::time::timeout(ANSWER, admin.ping()).await;
             match pong.map_err(|_| silent("waiting for its first answer", ANSWER))? {
-                Ok(Pong::Ready) => break,
+                Ok(Pong::Ready | Pong::Busy) => break,
                 Ok(Pong::Loading) => tokio::time::sleep(pause).await,
                 Err(error) => {
                     if error.is_broken() {
@@ -134,10 +135,8 @@ impl Inner {
             }
             pause = (pause * 2).min(Duration::from_millis(100));
         }
-        if member == Member::First
-            && let Some(mark) = self.has_to_append(unit)?
-        {
-            self.turn_to_appending(unit, mark, &mut admin).await?;
+        if let Some(mark) = self.has_to_append(unit, member)? {
+            self.turn_to_appending(unit, member, mark, &mut admin).await?;
         }
         let wanted = settings(unit, &running.binary);
         let unmet = prompt("reading its settings back", admin.first_unmet(&wanted)).await?;
@@ -155,6 +154,7 @@ impl Inner {
     async fn turn_to_appending(
         &self,
         unit: &Unit,
+        member: Member,
         mark: Mark,
         admin: &mut Admin,
     ) -> Result<(), Trouble> {
@@ -171,7 +171,7 @@ impl Inner {
             }
             tokio::time::sleep(LATER_TRIED_EVERY).await;
         }
-        let directory = self.layout.member(unit, Member::First);
+        let directory = self.layout.member(unit, member);
         blocking(move || settle(&directory, &mark, true).map_err(super::machine(TURNING))).await
     }
 
@@ -278,7 +278,7 @@ async fn enter_memcached(mut client: Client, unit: &Unit) -> std::io::Result<Ent
     Ok(if answer == promised { Entry::AsPromised } else { Entry::Otherwise(format!("{answer:?}")) })
 }
 
-async fn prompt<T>(
+pub(super) async fn prompt<T>(
     doing: &'static str,
     question: impl Future<Output = Result<T, AdminError>>,
 ) -> Result<T, Trouble> {
@@ -288,10 +288,10 @@ async fn prompt<T>(
     }
 }
 
-fn silent(doing: &'static str, time: Duration) -> Trouble {
+pub(super) fn silent(doing: &'static str, time: Duration) -> Trouble {
     Trouble::Silent { doing, seconds: time.as_secs() }
 }
 
-fn unexpected(doing: &'static str, error: &dyn std::error::Error) -> Trouble {
+pub(super) fn unexpected(doing: &'static str, error: &dyn std::error::Error) -> Trouble {
     Trouble::Unexpected { doing, answer: error.to_string() }
 }

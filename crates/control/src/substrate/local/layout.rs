@@ -38,7 +38,7 @@ impl Layout {
         self.instance(unit).join(number(member))
     }
 
-    /// Data that is to become the first engine's, or was.
+    /// Data that is to become the master's, or was.
     pub(super) fn next(&self, unit: &Unit) -> PathBuf {
         self.instance(unit).join("next")
     }

@@ -4,7 +4,9 @@
 //! has one engine at most; a process is adopted, spoken to or signalled only after proof that it
 //! is the instance's own; an operation that began runs to its end, also when its caller went
 //! away. An instance's secrets reach an engine by standard input, or stand in its login database.
-//! An address outside 127.0.0.0/8 is on the machine while its engine is meant to run.
+//! An address outside 127.0.0.0/8 is on the machine while its engine is meant to run. Who is the
+//! master is told by the later of two decisions, the [`Unit`]'s and the one that is written down
+//! beside the data, so a caller who missed one never brings an old master back.
 //!
 //! It does not decide anything, and knows no store: what it needs to know is in the [`Unit`] and
 //! in the directories of [`layout`].
@@ -16,18 +18,24 @@ mod choose;
 mod glance;
 mod header;
 mod host_address;
+mod kept;
 mod layout;
 mod log;
 mod manifest;
 mod mark;
 mod member;
 mod process;
+mod promote;
+mod pulse;
+mod role;
 mod save;
 mod sink;
 mod stage;
+mod standing;
 mod start;
 mod stop;
 mod swap;
+mod switch;
 mod trial;
 
 use std::collections::{BTreeMap, HashMap};
@@ -36,6 +44,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::network::HostAddresses;
 use tokio::sync::broadcast;
@@ -63,7 +72,7 @@ struct Inner {
     trials: Trials,
     engines: Engines,
     serves: HostAddresses,
-    /// One lock for each engine, and what is known of it. An entry goes when the instance does.
+    /// The locks of each engine, and what is known of it. An entry goes when the instance does.
     slots: Mutex<HashMap<(InstanceId, Member), Slot>>,
     /// One lock for what lies beside each instance's data.
     nexts: Mutex<HashMap<InstanceId, Arc<tokio::sync::Mutex<()>>>>,
@@ -96,10 +105,13 @@ impl Substrate for Local {
         let prepared = prepared.map_err(machine("looking for the instance's directory"))?;
         let mut seen = Seen { prepared, ..Seen::default() };
         if prepared {
-            self.0.see_data(unit, &mut seen)?;
-            for &member in unit.members() {
-                if let Some(health) = self.0.health(unit, member).await? {
-                    seen.running.insert(member, health);
+            seen.lead = self.0.declared(unit)?;
+            let unit = self.0.in_force(unit)?;
+            self.0.see_data(&unit, &mut seen)?;
+            let looks = unit.members().iter().map(|member| self.0.health(&unit, *member));
+            for (member, health) in unit.members().iter().zip(join_all(looks).await) {
+                if let Some(health) = health? {
+                    seen.running.insert(*member, health);
                 }
             }
         }
@@ -116,11 +128,11 @@ impl Substrate for Local {
     }
 
     async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
-        if unit.members().contains(&Member::Second) { self.0.link(unit).await } else { Ok(()) }
+        self.0.link(&self.0.in_force(unit)?).await
     }
 
     async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
-        self.0.login(unit).await
+        self.0.login(&self.0.in_force(unit)?).await
     }
 
     async fn stop(&self, unit: &Unit, member: Member, stop: Stop) -> Result<(), Trouble> {
@@ -129,19 +141,19 @@ impl Substrate for Local {
     }
 
     async fn save(&self, unit: &Unit) -> Result<Saving, Trouble> {
-        self.0.save(unit).await
+        self.0.save(&self.0.in_force(unit)?).await
     }
 
     async fn forget_save(&self, unit: &Unit) -> Result<(), Trouble> {
-        self.0.forget_save(unit).await
+        self.0.forget_save(&self.0.in_force(unit)?).await
     }
 
     async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble> {
-        self.0.stage(unit, staging).await
+        self.0.stage(&self.0.in_force(unit)?, staging).await
     }
 
     async fn prove_staged(&self, unit: &Unit, serial: i64) -> Result<Loaded, Trouble> {
-        self.0.prove_staged(unit, serial).await
+        self.0.prove_staged(&self.0.in_force(unit)?, serial).await
     }
 
     async fn prove(&self, specimen: Specimen) -> Result<Loaded, Trouble> {
@@ -151,17 +163,17 @@ impl Substrate for Local {
     }
 
     async fn swap(&self, unit: &Unit, serial: i64) -> Result<(), Trouble> {
-        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
         to_its_end(async move { inner.swap(&unit, serial).await }).await
     }
 
     async fn tidy(&self, unit: &Unit) -> Result<(), Trouble> {
-        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
         to_its_end(async move { inner.tidy(&unit).await }).await
     }
 
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
-        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
         to_its_end(async move { inner.remove(&unit).await }).await
     }
 
@@ -169,42 +181,45 @@ impl Substrate for Local {
         self.0.layout.inventory().map_err(machine("listing the directories of instances"))
     }
 
-    async fn standing(&self, _unit: &Unit) -> Result<BTreeMap<Member, Standing>, Trouble> {
-        Err(unknown("asking for the standing"))
+    async fn standing(&self, unit: &Unit) -> Result<BTreeMap<Member, Standing>, Trouble> {
+        self.0.standing(&self.0.in_force(unit)?).await
     }
 
-    async fn pulse(&self, _unit: &Unit, _member: Member) -> Result<Pulse, Trouble> {
-        Err(unknown("feeling the pulse"))
+    async fn pulse(&self, unit: &Unit, member: Member) -> Result<Pulse, Trouble> {
+        self.0.pulse(&self.0.in_force(unit)?, member).await
     }
 
     async fn fence(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         let (inner, unit) = (Arc::clone(&self.0), unit.clone());
-        to_its_end(async move { inner.stop(&unit, member, Stop::Discard).await }).await
+        to_its_end(async move { inner.fence(&unit, member).await }).await
     }
 
-    async fn declare(&self, _unit: &Unit) -> Result<(), Trouble> {
-        Err(unknown("writing the master down"))
+    async fn declare(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        blocking(move || inner.declare(&unit)).await
     }
 
-    async fn promote(&self, _unit: &Unit) -> Result<(), Trouble> {
-        Err(unknown("promoting"))
+    async fn promote(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
+        to_its_end(async move { inner.promote(&unit).await }).await
     }
 
-    async fn demote(&self, _unit: &Unit, _member: Member) -> Result<(), Trouble> {
-        Err(unknown("demoting"))
+    async fn demote(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
+        to_its_end(async move { inner.demote(&unit, member).await }).await
     }
 
     async fn pause_writes(
         &self,
-        _unit: &Unit,
-        _member: Member,
-        _limit: Duration,
+        unit: &Unit,
+        member: Member,
+        limit: Duration,
     ) -> Result<(), Trouble> {
-        Err(unknown("pausing writes"))
+        self.0.pause_writes(unit, member, limit).await
     }
 
-    async fn resume_writes(&self, _unit: &Unit, _member: Member) -> Result<(), Trouble> {
-        Err(unknown("resuming writes"))
+    async fn resume_writes(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.0.resume_writes(unit, member).await
     }
 
     fn deaths(&self) -> broadcast::Receiver<InstanceId> {
@@ -215,7 +230,7 @@ impl Substrate for Local {
 impl Inner {
     fn slot(&self, unit: &Unit, member: Member) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry((unit.id.clone(), member)).or_default())
+        slots.entry((unit.id.clone(), member)).or_default().clone()
     }
 
     fn next(&self, unit: &Unit) -> Arc<tokio::sync::Mutex<()>> {
@@ -230,8 +245,8 @@ impl Inner {
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
         for &member in unit.members() {
             let slot = self.slot(unit, member);
-            let mut slot = slot.lock().await;
-            if self.running(&mut slot, unit, member).await?.is_some() {
+            let _turn = slot.turn.lock().await;
+            if self.look(unit, member).await?.is_some() {
                 let answer = "an engine still runs".into();
                 return Err(Trouble::Unexpected { doing: "removing the instance", answer });
             }
@@ -285,11 +300,6 @@ async fn blocking<T: Send + 'static>(
 fn finished<T>(joined: Result<Result<T, Trouble>, tokio::task::JoinError>) -> Result<T, Trouble> {
     let ended = |error| machine("running an operation to its end")(std::io::Error::other(error));
     joined.map_err(ended)?
-}
-
-// F2: goes with the last of its callers.
-fn unknown(doing: &'static str) -> Trouble {
-    Trouble::Unexpected { doing, answer: "engines of this machine can't do that".into() }
 }
 
 fn machine(doing: &'static str) -> impl Fn(std::io::Error) -> Trouble {

@@ -1,5 +1,5 @@
 //! Data beside the data in force: `next/` in the instance's directory, which becomes the
-//! directory of the first engine.
+//! directory of the master.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use crate::substrate::{Loaded, Staging};
 const STAGING: &str = "staging data";
 
 impl Inner {
-    /// Writes data to where the instance's first engine will find it, and marks it when it is
+    /// Writes data to where the instance's master will find it, and marks it when it is
     /// whole and durable.
     pub(super) async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble> {
         if unit.instance_type == InstanceType::Memcache {

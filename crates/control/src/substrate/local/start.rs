@@ -32,16 +32,22 @@ impl Inner {
     /// was started here and does not come to answer is ended again.
     pub(super) async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         let slot = self.slot(unit, member);
-        let mut known = slot.lock().await;
-        if member == Member::First {
+        let _turn = slot.turn.lock().await;
+        // Only here: the decision may have been made while this waited for its turn.
+        let unit = &self.in_force(unit)?;
+        if member == unit.lead.master {
             host_address::hold(*unit.address.ip(), self.serves).await?;
         }
-        if let Some(running) = self.running(&mut known, unit, member).await? {
-            return self.answers(unit, member, &running).await;
+        if let Some(running) = self.look(unit, member).await?
+            && self.is_at_post(unit, member, &running).await?
+        {
+            return Ok(());
         }
-        let Some((running, before)) = self.spawn(&mut known, unit, member).await? else {
-            let running = self.running(&mut known, unit, member).await?;
-            let running = running.ok_or_else(|| self.ended(unit, member))?;
+        let mut known = slot.known.lock().await;
+        let spawned = self.spawn(&mut known, unit, member).await?;
+        drop(known);
+        let Some((running, before)) = spawned else {
+            let running = self.must_run(unit, member).await?;
             return self.answers(unit, member, &running).await;
         };
         let written = self.write_down(unit, member, &running, before);
@@ -55,7 +61,6 @@ impl Inner {
             Err(trouble) => {
                 let end = running.process.reap();
                 self.end(unit, member, &running).await?;
-                known.running = None;
                 Err(self.or_refused(unit, member, end, or_in_use(unit, member, trouble)))
             }
         }
@@ -75,11 +80,10 @@ impl Inner {
         end: Option<End>,
         trouble: Trouble,
     ) -> Trouble {
-        let pending = || self.mark(unit).is_ok_and(|mark| mark.is_some_and(|mark| mark.pending));
+        let pending = || self.pending(unit, member).is_ok_and(|mark| mark.is_some());
         match trouble {
             Trouble::Ended { last_words }
-                if member == Member::First
-                    && end == Some(End::Itself)
+                if end == Some(End::Itself)
                     && !last_words.contains(BAD_CONFIGURATION)
                     && pending() =>
             {
@@ -101,10 +105,7 @@ impl Inner {
         let binary = self.choose(unit, member, before.as_ref())?.clone();
         self.layout.prepare(unit).map_err(machine("making the instance's directory"))?;
         let mut launch = launch(unit, member, &binary, &place.directory).await?;
-        let pending = match member {
-            Member::First => self.mark(unit)?.filter(|mark| mark.pending),
-            Member::Second => None,
-        };
+        let pending = self.pending(unit, member)?;
         if let Some(mark) = &pending {
             if !mark.form.is_found(redis_conf::keeps_data(unit), binary.level()) {
                 let answer = format!("{binary} does not find the data that was put there");
@@ -114,8 +115,8 @@ impl Inner {
                 launch = redis_conf::loading_a_dump(launch);
             }
         }
-        let volatile = unit.members() == [Member::First] && pending.is_none();
-        let address = (member == Member::First).then_some(unit.address);
+        let volatile = !unit.is_pair() && pending.is_none();
+        let address = (member == unit.lead.master).then_some(unit.address);
         let (path, engines) = (binary.path.clone(), self.engines.clone());
         let process = blocking(move || {
             let Some(log) = take(&place, &engines)? else {
@@ -167,8 +168,8 @@ impl Inner {
 
 /// Somebody may have taken the address between the test and the engine's own attempt.
 fn or_in_use(unit: &Unit, member: Member, trouble: Trouble) -> Trouble {
-    match (member, &trouble) {
-        (Member::First, Trouble::Ended { .. }) => {
+    match &trouble {
+        Trouble::Ended { .. } if member == unit.lead.master => {
             address::must_be_free(unit.address).err().unwrap_or(trouble)
         }
         _ => trouble,

@@ -53,7 +53,10 @@ impl Endpoint for SwitchInstanceHA {
         parameters: &[
             Parameter::required("InstanceId", "The instance."),
             Parameter::optional("SwitchMode", "0 (default) or 1: at once in any case."),
-            Parameter::optional("SwitchType", "AvailablePriority or ReliabilityPriority: the same."),
+            Parameter::optional(
+                "SwitchType",
+                "AvailablePriority or ReliabilityPriority: the same.",
+            ),
             Parameter::optional("NodeId", "Ignored: a pair has no parts to choose from."),
         ],
         faults: &[NoInstance::FAULTS, Refusal::FAULTS],
