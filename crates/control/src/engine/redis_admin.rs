@@ -142,7 +142,7 @@ impl Admin {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => {
                 Ok(Pong::Loading)
             }
-            Err(error) if error.code() == Some("BUSY") => Ok(Pong::Busy),
+            Err(error) if has_code(&error, "BUSY") => Ok(Pong::Busy),
             Err(error) => Err(error.into()),
         }
     }
@@ -212,6 +212,12 @@ impl Admin {
         let mut order = redis::cmd(&self.names.of("shutdown"));
         let _: Result<(), RedisError> = order.arg(how).query_async(&mut self.connection).await;
     }
+}
+
+/// Whether an engine answered with an error of this code. An error of a pipeline has none itself.
+fn has_code(error: &RedisError, code: &str) -> bool {
+    let answers = error.clone().into_server_errors();
+    answers.is_some_and(|answers| answers.iter().any(|(_, answer)| answer.code() == code))
 }
 
 /// Whether an engine refuses to save because a child of it writes already: the words differ from
