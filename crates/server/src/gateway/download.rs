@@ -22,29 +22,13 @@ use ourkv_store::StoreError;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Gateway;
+use crate::links::Pass;
 
 /// Downloads at once: each takes a processor to open what is sealed, and up to some 30 MiB.
 pub(super) const AT_ONCE: usize = 8;
 
 const REQUEST_ID: &str = "x-acs-request-id";
 const RETRY_AFTER_SECONDS: u64 = 5;
-
-/// What makes a link more than a path.
-struct Pass {
-    expires: i64,
-    signature: String,
-}
-
-impl Pass {
-    /// Reads the query of a link; what else stands there may be a proxy's.
-    fn read(query: &str) -> Option<Self> {
-        let value = |name: &str| {
-            form_urlencoded::parse(query.as_bytes()).find(|(own, _)| own == name).map(|pair| pair.1)
-        };
-        let (expires, signature) = (value("Expires")?, value("Signature")?);
-        Some(Self { expires: expires.parse().ok()?, signature: signature.into_owned() })
-    }
-}
 
 /// Why there is nothing to be downloaded.
 enum Refused {
