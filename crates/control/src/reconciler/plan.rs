@@ -239,8 +239,12 @@ fn delete(wish: &Wish, seen: &Seen) -> Stage {
     // Where there is nothing to back up, nothing is waited for.
     let keeps = seen.prepared && wish.durable || seen.running.contains_key(&Member::First);
     if wish.last_backup && keeps {
-        let silent = is_silent(Member::First, seen);
-        return if silent { Stage::Start(Member::First) } else { Stage::Await };
+        return match is_silent(Member::First, seen) {
+            true => Stage::Start(Member::First),
+            // Data that was restored just now is saved only once it is there for good.
+            false if seen.untidy && wish.restore.is_none() => Stage::Tidy,
+            false => Stage::Await,
+        };
     }
     let left = if seen.prepared { Stage::Remove } else { Stage::Forget };
     stop(seen, Stop::Discard).unwrap_or(left)
