@@ -20,7 +20,7 @@ use rustix::process::Signal;
 use tokio::sync::mpsc::{Sender, channel};
 
 use super::member::Running;
-use super::process::Process;
+use super::process::{Process, works_in};
 use super::swap::ignore_missing;
 use super::{Health, Inner, Member, Saving, Trouble, Unit, blocking, log, machine};
 use crate::engine::info::Keyspace;
@@ -40,7 +40,9 @@ const ASKED_EVERY: Duration = Duration::from_millis(50);
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
 const CAUGHT_UP_ASKED_EVERY: Duration = Duration::from_millis(5);
 /// How long the engine's child may take until it has a file.
-const BEGUN_WITHIN: Duration = Duration::from_mins(1);
+const BEGUN_WITHIN: Duration = Duration::from_secs(15);
+/// How long the end of an engine may come after that of its child.
+const NOTICED_WITHIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// How often a file that grows is looked at.
 const LOOKED_AT_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 4_000_000 };
 const GONE_WITHIN: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
@@ -184,8 +186,7 @@ impl Tail {
         secrets: &Secrets,
     ) -> Result<(), Trouble> {
         let saving = machine(SAVING);
-        let failed = || unexpected(log::last_words(&self.directory, &log::all(secrets)));
-        let growing = self.find().map_err(&saving)?.ok_or_else(failed)?;
+        let growing = self.find().map_err(&saving)?.ok_or_else(|| self.failure(secrets))?;
         let read = self.pass_on(&growing, sender).map_err(&saving);
         if !matches!(read, Ok(true)) {
             growing.end().map_err(&saving)?;
@@ -195,16 +196,19 @@ impl Tail {
                 .or_else(ignore_missing)
                 .map_err(&saving)?;
         }
-        match read? {
-            true => {
-                self.percent.store(100, Ordering::Relaxed);
-                Ok(())
-            }
-            false if self.running.process.is_over() => Err(Trouble::Ended {
-                last_words: log::last_words(&self.directory, &log::all(secrets)),
-            }),
-            false => Err(failed()),
+        if !read? {
+            return Err(self.failure(secrets));
         }
+        self.percent.store(100, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Why there is no file. The child of an engine that is killed may notice that before anybody
+    /// else does, and end.
+    fn failure(&self, secrets: &Secrets) -> Trouble {
+        let ended = self.running.process.ends_within(NOTICED_WITHIN);
+        let last_words = log::last_words(&self.directory, &log::all(secrets));
+        if ended { Trouble::Ended { last_words } } else { unexpected(last_words) }
     }
 
     /// Finds the file; `None` where the save failed before there was any.
@@ -346,6 +350,20 @@ pub(super) fn remove_unfinished(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes all that an engine writes aside, data of its master and rewritten logs too. No engine
+/// may be there.
+pub(super) fn remove_temporary(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b"temp-") && (name.ends_with(b".rdb") || name.ends_with(b".aof")) {
+            std::fs::remove_file(entry.path()).or_else(ignore_missing)?;
+        }
+    }
+    Ok(())
+}
+
 /// Files that children of an engine write, `temp-<pid>.rdb`.
 fn unfinished(directory: &Path) -> io::Result<Vec<(PathBuf, u32)>> {
     let entries = match std::fs::read_dir(directory) {
@@ -362,11 +380,6 @@ fn unfinished(directory: &Path) -> io::Result<Vec<(PathBuf, u32)>> {
         }
     }
     Ok(found)
-}
-
-fn works_in(pid: u32, directory: &Path) -> bool {
-    let process = i32::try_from(pid).ok().and_then(|pid| procfs::process::Process::new(pid).ok());
-    process.and_then(|process| process.cwd().ok()).is_some_and(|cwd| cwd == directory)
 }
 
 fn inode(path: &Path) -> io::Result<Option<u64>> {

@@ -175,7 +175,7 @@ fn or_in_use(unit: &Unit, member: Member, trouble: Trouble) -> Trouble {
     }
 }
 
-async fn launch(
+pub(super) async fn launch(
     unit: &Unit,
     member: Member,
     binary: &Binary,
@@ -212,10 +212,10 @@ fn take(place: &Place, engines: &Engines) -> Result<Option<File>, Trouble> {
     }
 }
 
-/// Removes what an interrupted save left. An engine that keeps no data must not find a dump: it
+/// Removes what an engine that was killed was writing aside. An engine that keeps no data must not find a dump: it
 /// would bring back what its tenant may have deleted long ago.
 fn clear(directory: &Path, volatile: bool) -> io::Result<()> {
-    save::remove_unfinished(directory)?;
+    save::remove_temporary(directory)?;
     if volatile {
         std::fs::remove_file(directory.join(DUMP)).or_else(swap::ignore_missing)?;
     }
@@ -225,7 +225,12 @@ fn clear(directory: &Path, volatile: bool) -> io::Result<()> {
 /// Starts the program in a process group of its own, so that what is typed at the control
 /// plane's terminal does not reach it. What it is to read is there before it is: an engine that
 /// found nothing would run with its defaults, open to all.
-fn spawn(path: &Path, directory: &Path, log: File, launch: Launch) -> io::Result<Process> {
+pub(super) fn spawn(
+    path: &Path,
+    directory: &Path,
+    log: File,
+    launch: Launch,
+) -> io::Result<Process> {
     let input = launch.input.map(|input| ready_to_read(input.expose())).transpose()?;
     let mut command = Command::new(path);
     command

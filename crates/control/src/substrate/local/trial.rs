@@ -45,6 +45,8 @@ const FILES: u64 = 64;
 /// A log that grows longer ends the engine.
 const LONGEST_FILE: u64 = 16 << 20;
 const LOWEST_PRIORITY: i32 = 19;
+/// The kernel's scale ends here.
+const OOM_FIRST: &str = "1000";
 /// How long it may take once it has all data: it has that much time of the processor, at the
 /// lowest priority.
 const DONE_WITHIN: Duration = Duration::from_mins(30);
@@ -199,13 +201,17 @@ impl Drop for Trial {
 
 /// How much of the data an engine took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fed {
+pub(super) enum Fed {
     Whole,
     InPart,
 }
 
 /// Writes all data into the pipe, as far as the engine reads it.
-fn feed(path: &Path, process: &Process, mut chunks: Receiver<Bytes>) -> Result<Fed, Trouble> {
+pub(super) fn feed(
+    path: &Path,
+    process: &Process,
+    mut chunks: Receiver<Bytes>,
+) -> Result<Fed, Trouble> {
     let mut pipe = loop {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match rustix::fs::open(path, flags, Mode::empty()) {
@@ -310,7 +316,9 @@ fn confine(pid: u32, capacity_mb: i64) -> io::Result<()> {
         let limit = Rlimit { current: Some(bound), maximum: Some(bound) };
         rustix::process::prlimit(Some(pid), resource, limit)?;
     }
-    Ok(rustix::process::setpriority_process(Some(pid), LOWEST_PRIORITY)?)
+    rustix::process::setpriority_process(Some(pid), LOWEST_PRIORITY)?;
+    // Where memory runs out it is the trial that goes, not the engine of a tenant.
+    std::fs::write(format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero()), OOM_FIRST)
 }
 
 /// Removes a trial whose control plane is gone.
