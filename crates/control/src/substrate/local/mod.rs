@@ -11,6 +11,7 @@
 
 mod address;
 mod adopt;
+mod ahead;
 mod answer;
 mod choose;
 mod glance;
@@ -187,6 +188,10 @@ impl Inner {
         Place { directory: self.layout.member(unit, member), nonce: unit.nonce.clone() }
     }
 
+    fn next_place(&self, unit: &Unit) -> Place {
+        Place { directory: self.layout.next(unit), nonce: unit.nonce.clone() }
+    }
+
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
         for &member in unit.members() {
             let slot = self.slot(unit, member);
@@ -196,6 +201,9 @@ impl Inner {
                 return Err(Trouble::Unexpected { doing: "removing the instance", answer });
             }
         }
+        let (next, engines) = (self.next_place(unit), self.engines.clone());
+        let ending = machine("ending an engine that was started ahead");
+        blocking(move || ahead::end_any(&next, &engines).map_err(ending)).await?;
         host_address::release(*unit.address.ip()).await?;
         let (layout, unit) = (self.layout.clone(), unit.clone());
         blocking(move || {

@@ -8,13 +8,17 @@ use std::path::Path;
 
 use ourkv_domain::instance::InstanceType;
 
+use super::ahead::Ahead;
 use super::mark::{Form, Mark};
-use super::sink::{pour, write_durably};
-use super::{Inner, Trouble, Unit, blocking, machine};
+use super::member::Place;
+use super::sink::{pour, write_durably, write_durably_and_feed};
+use super::{Inner, Trouble, Unit, ahead, blocking, machine};
+use crate::engine::Engines;
 use crate::engine::redis_conf;
 use crate::substrate::{Loaded, Staging};
 
 const STAGING: &str = "staging data";
+const UNFINISHED: &str = "staged.rdb.new";
 
 impl Inner {
     /// Writes data to where the instance's first engine will find it, and marks it when it is
@@ -25,15 +29,22 @@ impl Inner {
             return Err(Trouble::Unexpected { doing: STAGING, answer });
         }
         let Staging { serial, engine, bytes } = staging;
-        let level = self.choose_for_data(unit, engine)?.level();
-        let form = Form::fit(redis_conf::keeps_data(unit), level);
+        let binary = self.choose_for_data(unit, engine)?.clone();
+        let form = Form::fit(redis_conf::keeps_data(unit), binary.level());
         let alone = self.next(unit).lock_owned().await;
         let next = self.layout.next(unit);
-        let place = next.clone();
-        let file = blocking(move || make_room(&place, form).map_err(machine(STAGING))).await?;
+        let (place, engines) = (self.next_place(unit), self.engines.clone());
+        let file =
+            blocking(move || make_room(&place, form, &engines).map_err(machine(STAGING))).await?;
         let mark = Mark { serial, engine, form, pending: true, over: false };
+        let ahead = self.start_ahead(unit, &binary).await;
+        let feeder = ahead.as_ref().map(Ahead::feeder);
         let alone = pour(bytes, move |chunks| {
-            write_durably(&file, chunks).map_err(machine(STAGING))?;
+            match feeder {
+                Some(feeder) => write_durably_and_feed(&file, chunks, feeder),
+                None => write_durably(&file, chunks, drop),
+            }
+            .map_err(machine(STAGING))?;
             Ok(alone)
         })
         .await?;
@@ -41,7 +52,11 @@ impl Inner {
             let _alone = alone;
             finish(&next, &mark).map_err(machine(STAGING))
         })
-        .await
+        .await?;
+        if let Some(ahead) = ahead {
+            ahead.keep();
+        }
+        Ok(())
     }
 
     /// Has a throw-away engine load what is staged.
@@ -69,13 +84,15 @@ pub(super) fn not_staged(doing: &'static str, serial: i64) -> Trouble {
     Trouble::Unexpected { doing, answer: format!("data {serial} is not staged") }
 }
 
-/// An empty directory, and the file in it that the data goes to.
-fn make_room(next: &Path, form: Form) -> io::Result<File> {
+/// An empty directory, and the file in it that the data goes to at first.
+fn make_room(place: &Place, form: Form, engines: &Engines) -> io::Result<File> {
+    let next = &place.directory;
+    ahead::end_any(place, engines)?;
     remove(next)?;
-    let file = form.file(next);
-    let parent = file.parent().unwrap_or(next);
+    let parent = form.file(next).parent().map_or_else(|| next.clone(), Path::to_path_buf);
     DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(next.join(UNFINISHED))
 }
 
 /// Removes a directory, if there is one.
@@ -87,6 +104,9 @@ pub(super) fn remove(directory: &Path) -> io::Result<()> {
 }
 
 fn finish(next: &Path, mark: &Mark) -> io::Result<()> {
+    let file = mark.form.file(next);
+    std::fs::rename(next.join(UNFINISHED), &file)?;
+    sync_parent(&file)?;
     if let Some((path, text)) = mark.form.index(next) {
         let mut index = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         index.write_all(text.as_bytes())?;

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, RenameFlags};
 
 use super::mark::{Form, Mark};
 use super::stage::{not_staged, remove, sync_parent};
-use super::{Inner, Member, Seen, Trouble, Unit, blocking, log, machine};
+use super::{Inner, Member, Seen, Trouble, Unit, ahead, blocking, log, machine};
 use crate::engine::redis_conf;
 use crate::engine::trial::DUMP;
 
@@ -61,7 +61,7 @@ impl Inner {
         let alone = self.next(unit).lock_owned().await;
         let slot = self.slot(unit, Member::First).lock_owned().await;
         let over = self.mark(unit)?.filter(|mark| is_over(unit, mark));
-        let next = self.layout.next(unit);
+        let (next, engines) = (self.next_place(unit), self.engines.clone());
         let first = self.layout.member(unit, Member::First);
         let volatile = unit.members() == [Member::First];
         blocking(move || {
@@ -70,8 +70,9 @@ impl Inner {
                 // First of all: a dump whose mark says that it is over is not loaded again.
                 settle(&first, &mark, volatile).map_err(machine(TIDYING))?;
             }
-            remove(&next)
-                .and_then(|()| sync_parent(&next))
+            ahead::end_any(&next, &engines).map_err(machine(TIDYING))?;
+            remove(&next.directory)
+                .and_then(|()| sync_parent(&next.directory))
                 .or_else(ignore_missing)
                 .map_err(machine(TIDYING))
         })
