@@ -14,6 +14,7 @@ mod adopt;
 mod ahead;
 mod answer;
 mod choose;
+mod confined;
 mod glance;
 mod header;
 mod host_address;
@@ -29,6 +30,8 @@ mod stage;
 mod start;
 mod stop;
 mod swap;
+mod tail;
+mod temporary;
 mod trial;
 
 use std::collections::HashMap;

@@ -15,8 +15,8 @@ use super::mark::Form;
 use super::member::{Known, Place, Running};
 use super::process::{End, Process};
 use super::{
-    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, machine, save,
-    swap,
+    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, machine, swap,
+    temporary,
 };
 use crate::engine::trial::DUMP;
 use crate::engine::{Binary, Engines, Launch, memcached, redis_conf};
@@ -215,7 +215,7 @@ fn take(place: &Place, engines: &Engines) -> Result<Option<File>, Trouble> {
 /// Removes what an engine that was killed was writing aside. An engine that keeps no data must not find a dump: it
 /// would bring back what its tenant may have deleted long ago.
 fn clear(directory: &Path, volatile: bool) -> io::Result<()> {
-    save::remove_temporary(directory)?;
+    temporary::remove_temporary(directory)?;
     if volatile {
         std::fs::remove_file(directory.join(DUMP)).or_else(swap::ignore_missing)?;
     }
