@@ -53,9 +53,7 @@ impl Inner {
         match admin.ping().await.ok()? {
             Pong::Loading => None,
             // It serves only once it also keeps what it is told.
-            Pong::Ready if member == Member::First && self.has_to_append(unit).ok()?.is_some() => {
-                None
-            }
+            Pong::Ready if member == Member::First && self.is_unsettled(unit).ok()? => None,
             Pong::Ready if member == Member::Second && admin.is_linked().await.ok()? => {
                 Some(Health::Linked)
             }

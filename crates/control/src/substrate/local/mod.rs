@@ -11,10 +11,10 @@
 
 mod address;
 mod adopt;
-mod ahead;
 mod answer;
 mod choose;
 mod confined;
+mod deferred;
 mod glance;
 mod header;
 mod host_address;
@@ -191,10 +191,6 @@ impl Inner {
         Place { directory: self.layout.member(unit, member), nonce: unit.nonce.clone() }
     }
 
-    fn next_place(&self, unit: &Unit) -> Place {
-        Place { directory: self.layout.next(unit), nonce: unit.nonce.clone() }
-    }
-
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
         for &member in unit.members() {
             let slot = self.slot(unit, member);
@@ -204,9 +200,6 @@ impl Inner {
                 return Err(Trouble::Unexpected { doing: "removing the instance", answer });
             }
         }
-        let (next, engines) = (self.next_place(unit), self.engines.clone());
-        let ending = machine("ending an engine that was started ahead");
-        blocking(move || ahead::end_any(&next, &engines).map_err(ending)).await?;
         host_address::release(*unit.address.ip()).await?;
         let (layout, unit) = (self.layout.clone(), unit.clone());
         blocking(move || {

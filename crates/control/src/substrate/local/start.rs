@@ -37,16 +37,16 @@ impl Inner {
             host_address::hold(*unit.address.ip(), self.serves).await?;
         }
         if let Some(running) = self.running(&mut known, unit, member).await? {
-            return self.answers(unit, member, &running).await;
+            return self.serves(unit, member, &running).await;
         }
         let Some((running, before)) = self.spawn(&mut known, unit, member).await? else {
             let running = self.running(&mut known, unit, member).await?;
             let running = running.ok_or_else(|| self.ended(unit, member))?;
-            return self.answers(unit, member, &running).await;
+            return self.serves(unit, member, &running).await;
         };
         let written = self.write_down(unit, member, &running, before);
-        let (answers, written) = tokio::join!(self.answers(unit, member, &running), written);
-        match answers.and(written) {
+        let (serves, written) = tokio::join!(self.serves(unit, member, &running), written);
+        match serves.and(written) {
             Ok(()) => {
                 running.process.miss(true);
                 // It may have ended before it was missed.
@@ -59,6 +59,13 @@ impl Inner {
                 Err(self.or_refused(unit, member, end, or_in_use(unit, member, trouble)))
             }
         }
+    }
+
+    /// Returns when it answers as it should, and the disk has what it starts from.
+    async fn serves(&self, unit: &Unit, member: Member, running: &Running) -> Result<(), Trouble> {
+        let (answers, forced) =
+            tokio::join!(self.answers(unit, member, running), self.force(unit, member));
+        answers.and(forced)
     }
 
     /// What an engine that ended said last.
@@ -175,7 +182,7 @@ fn or_in_use(unit: &Unit, member: Member, trouble: Trouble) -> Trouble {
     }
 }
 
-pub(super) async fn launch(
+async fn launch(
     unit: &Unit,
     member: Member,
     binary: &Binary,
@@ -225,12 +232,7 @@ fn clear(directory: &Path, volatile: bool) -> io::Result<()> {
 /// Starts the program in a process group of its own, so that what is typed at the control
 /// plane's terminal does not reach it. What it is to read is there before it is: an engine that
 /// found nothing would run with its defaults, open to all.
-pub(super) fn spawn(
-    path: &Path,
-    directory: &Path,
-    log: File,
-    launch: Launch,
-) -> io::Result<Process> {
+fn spawn(path: &Path, directory: &Path, log: File, launch: Launch) -> io::Result<Process> {
     let input = launch.input.map(|input| ready_to_read(input.expose())).transpose()?;
     let mut command = Command::new(path);
     command

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags};
 
+use super::deferred::awaits_disk;
 use super::mark::{Form, Mark};
 use super::stage::{not_staged, remove, sync_parent};
-use super::{Inner, Member, Seen, Trouble, Unit, ahead, blocking, log, machine};
+use super::{Inner, Member, Seen, Trouble, Unit, blocking, log, machine};
 use crate::engine::redis_conf;
 use crate::engine::trial::DUMP;
 
@@ -61,7 +62,7 @@ impl Inner {
         let alone = self.next(unit).lock_owned().await;
         let slot = self.slot(unit, Member::First).lock_owned().await;
         let over = self.mark(unit)?.filter(|mark| is_over(unit, mark));
-        let (next, engines) = (self.next_place(unit), self.engines.clone());
+        let next = self.layout.next(unit);
         let first = self.layout.member(unit, Member::First);
         let volatile = unit.members() == [Member::First];
         blocking(move || {
@@ -70,9 +71,8 @@ impl Inner {
                 // First of all: a dump whose mark says that it is over is not loaded again.
                 settle(&first, &mark, volatile).map_err(machine(TIDYING))?;
             }
-            ahead::end_any(&next, &engines).map_err(machine(TIDYING))?;
-            remove(&next.directory)
-                .and_then(|()| sync_parent(&next.directory))
+            remove(&next)
+                .and_then(|()| sync_parent(&next))
                 .or_else(ignore_missing)
                 .map_err(machine(TIDYING))
         })
@@ -88,6 +88,12 @@ impl Inner {
         seen.untidy = beside.map_err(machine("looking for staged data"))?
             || mark.is_some_and(|mark| is_over(unit, &mark));
         Ok(())
+    }
+
+    /// Whether the first engine has more to do than to answer, before it serves.
+    pub(super) fn is_unsettled(&self, unit: &Unit) -> Result<bool, Trouble> {
+        let mark = self.mark(unit)?;
+        Ok(mark.is_some_and(|mark| awaits_append(unit, &mark) || awaits_disk(&mark)))
     }
 
     /// Whether the first engine has loaded a dump and has to turn to the file that it appends to.
@@ -109,10 +115,10 @@ fn awaits_append(unit: &Unit, mark: &Mark) -> bool {
 /// keeps no data, or keeps it elsewhere.
 pub(super) fn settle(directory: &Path, mark: &Mark, drop_dump: bool) -> io::Result<()> {
     let over = mark.form == Form::Dump && (drop_dump || mark.over);
-    Mark { pending: false, over, ..*mark }.write(directory)?;
+    Mark { pending: false, over, ..mark.clone() }.write(directory)?;
     if over {
         std::fs::remove_file(directory.join(DUMP)).or_else(ignore_missing)?;
-        Mark { pending: false, over: false, ..*mark }.write(directory)?;
+        Mark { pending: false, over: false, run: None, ..mark.clone() }.write(directory)?;
     }
     Ok(())
 }
@@ -150,7 +156,8 @@ mod tests {
     fn a_dump_whose_removal_was_cut_off_is_removed_the_next_time() {
         let directory = tempfile::tempdir().unwrap();
         let engine = "redis 5.0.7".parse().unwrap();
-        let cut = Mark { serial: 2, engine, form: Form::Dump, pending: false, over: true };
+        let cut =
+            Mark { serial: 2, engine, form: Form::Dump, pending: false, over: true, run: None };
         cut.write(directory.path()).unwrap();
         std::fs::write(directory.path().join(DUMP), "old data").unwrap();
         assert!(cut.has_the_dump(), "no save may take its place");

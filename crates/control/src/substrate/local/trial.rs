@@ -187,17 +187,13 @@ impl Drop for Trial {
 
 /// How much of the data an engine took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fed {
+enum Fed {
     Whole,
     InPart,
 }
 
 /// Writes all data into the pipe, as far as the engine reads it.
-pub(super) fn feed(
-    path: &Path,
-    process: &Process,
-    mut chunks: Receiver<Bytes>,
-) -> Result<Fed, Trouble> {
+fn feed(path: &Path, process: &Process, mut chunks: Receiver<Bytes>) -> Result<Fed, Trouble> {
     let mut pipe = loop {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match rustix::fs::open(path, flags, Mode::empty()) {
