@@ -1,7 +1,7 @@
 //! The journal of an instance: what was decided about it, for those who ask later why.
 //!
-//! Events outlive their instance. They say what happened, never what is: nothing is decided by
-//! reading them.
+//! Events outlive their instance. They say what happened, never what is. Nothing is decided by
+//! reading them but how often an owner may ask for something: what came of it may be gone.
 
 use jiff::Timestamp;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
@@ -26,6 +26,8 @@ pub struct Event {
     Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray,
 )]
 pub enum EventKind {
+    /// Its owner asked for a backup.
+    BackupAsked,
     /// A backup was taken and stored.
     BackupTaken,
     /// A backup was not taken, or not stored.

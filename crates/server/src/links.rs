@@ -22,6 +22,15 @@ pub struct Links(Arc<Inner>);
 #[derive(Clone)]
 pub struct LinkKey(Hmac<Sha256>);
 
+/// What makes a link more than a path.
+#[derive(Clone)]
+pub struct Pass {
+    /// Seconds since 1970.
+    pub expires: i64,
+    /// Hexadecimal digits.
+    pub signature: String,
+}
+
 struct Inner {
     key: LinkKey,
     base: String,
@@ -54,6 +63,17 @@ impl Links {
 
     fn signed(&self, backup: BackupId, expires: i64) -> Hmac<Sha256> {
         self.0.key.0.clone().chain_update(format!("{backup}\n{expires}"))
+    }
+}
+
+impl Pass {
+    /// Reads the query of a link; what else stands there may be a proxy's.
+    pub fn read(query: &str) -> Option<Self> {
+        let value = |name: &str| {
+            form_urlencoded::parse(query.as_bytes()).find(|(own, _)| own == name).map(|pair| pair.1)
+        };
+        let (expires, signature) = (value("Expires")?, value("Signature")?);
+        Some(Self { expires: expires.parse().ok()?, signature: signature.into_owned() })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lists of backups, for owners and for operators.
 
 use jiff::Timestamp;
-use ourkv_domain::backup::{Backup, BackupId, BackupJobId, BackupMode};
+use ourkv_domain::backup::{Backup, BackupId, BackupJobId};
 use ourkv_domain::ids::{InstanceId, NodeId};
 
 use crate::backup_row::read;
@@ -64,18 +64,6 @@ impl Tx<'_> {
             }
         };
         rows.into_iter().map(read).collect()
-    }
-
-    /// How many backups of an instance its owner asked for since then, whatever became of them.
-    pub fn manual_backups_since(
-        &mut self,
-        instance: &InstanceId,
-        since: Timestamp,
-    ) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) AS many FROM backups \
-                   WHERE instance = $1 AND mode = $2 AND last = $3 AND requested_at >= $4";
-        let values = values![instance, BackupMode::Manual, false, since];
-        self.count("backups", sql, &values, "many")
     }
 
     /// The instances, living or gone, of which a machine has backups whose retention ends before

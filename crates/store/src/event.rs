@@ -1,7 +1,7 @@
 //! The journal of instances. It outlives them.
 
 use jiff::Timestamp;
-use ourkv_domain::event::Event;
+use ourkv_domain::event::{Event, EventKind};
 use ourkv_domain::ids::InstanceId;
 
 use crate::column::{Row, columns, values};
@@ -32,6 +32,18 @@ impl Tx<'_> {
         let sql = "SELECT * FROM events WHERE instance = $1 ORDER BY number DESC LIMIT $2";
         let rows = self.select("events", sql, &values![instance, limit])?;
         rows.into_iter().map(read).collect()
+    }
+
+    /// How many events of a kind an instance had since then.
+    pub fn events_since(
+        &mut self,
+        instance: &InstanceId,
+        kind: EventKind,
+        since: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let sql = "SELECT count(*) AS many FROM events \
+                   WHERE instance = $1 AND kind = $2 AND happened_at >= $3";
+        self.count("events", sql, &values![instance, kind, since], "many")
     }
 
     /// Forgets the events from before that instant, and returns how many.

@@ -1,6 +1,6 @@
 //! Backups: taken, kept, proven and removed.
 //!
-//! Actions and jobs only write rows; the [keeper](keeper) of a node makes them true. It has an
+//! Actions and jobs only write rows; the [`keeper`] of a node makes them true. It has an
 //! engine save, seals what it saves chunk by chunk, and puts that on a [`Shelf`]; only what is
 //! there as a whole, with size and digest, becomes `Success`. Then, one at a time and with low
 //! priority, each is loaded into an engine of its own: what does not load, or has not the keys

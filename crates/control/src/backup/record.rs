@@ -1,5 +1,6 @@
 //! What becomes of a backup, written down together with what follows from it.
 
+use jiff::Timestamp;
 use ourkv_domain::backup::{Backup, BackupState, Taken};
 use ourkv_domain::event::{Event, EventKind};
 use ourkv_store::{StoreError, Tx};
@@ -20,6 +21,7 @@ pub(super) enum Ending {
 /// Writes down how an attempt ended. Does nothing where the backup is not under way any more.
 pub(super) async fn end(world: &World, backup: &Backup, ending: Ending) -> Result<(), Failure> {
     let (row, now, written) = (backup.clone(), world.clock.now(), ending.clone());
+    let node = world.node.clone();
     let changed = world
         .store
         .write(move |tx| {
@@ -32,7 +34,10 @@ pub(super) async fn end(world: &World, backup: &Backup, ending: Ending) -> Resul
                 _ => return Ok(false),
             };
             let state = match &written {
-                Ending::Success(taken) => BackupState::Success(taken.clone()),
+                Ending::Success(taken) => {
+                    let steady = tx.steady(&node)?.map(|steady| steady.trusted());
+                    BackupState::Success(kept_in_full(taken, &row, steady))
+                }
                 Ending::Again(_) => BackupState::Queued,
                 Ending::Failed(reason) => {
                     BackupState::Failed { started, ended: now, reason: reason.clone() }
@@ -51,11 +56,18 @@ pub(super) async fn end(world: &World, backup: &Backup, ending: Ending) -> Resul
     Ok(())
 }
 
+/// A clock that was set back would have it expire as soon as that is put right: the retention
+/// counts from the steady time where that is ahead.
+fn kept_in_full(taken: &Taken, backup: &Backup, steady: Option<Timestamp>) -> Taken {
+    let from = steady.map_or(taken.ended, |steady| steady.max(taken.ended));
+    Taken { expires: Backup::expiry(from, backup.retention_days), ..taken.clone() }
+}
+
 fn write_event(
     tx: &mut Tx<'_>,
     backup: &Backup,
     ending: &Ending,
-    at: jiff::Timestamp,
+    at: Timestamp,
 ) -> Result<(), StoreError> {
     let (kind, detail) = match ending {
         Ending::Success(taken) => {

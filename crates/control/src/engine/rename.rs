@@ -27,12 +27,12 @@ const FENCED: [(&str, Version); 19] = [
     ("lastsave", (2, 8, 0)),
     ("migrate", (2, 8, 0)),
     ("monitor", (2, 8, 0)),
+    // Payloads are not checked before 6.2, and a false one ends the engine, or worse.
+    ("restore", (2, 8, 0)),
     ("save", (2, 8, 0)),
     ("shutdown", (2, 8, 0)),
     ("slaveof", (2, 8, 0)),
     ("slowlog", (2, 8, 0)),
-    // Payloads are not checked before 6.2, and a false one ends the engine, or worse.
-    ("restore", (2, 8, 0)),
     ("pfdebug", (2, 8, 9)),
     ("pfselftest", (2, 8, 9)),
     ("cluster", (3, 0, 0)),

@@ -359,8 +359,12 @@ fn delete(wish: &Wish, seen: &Seen) -> Stage {
         if let Some(stage) = told(wish, seen).or_else(|| roles(wish, seen)) {
             return stage;
         }
-        let silent = is_silent(master, seen);
-        return if silent { Stage::Start(master) } else { Stage::Await };
+        return match is_silent(master, seen) {
+            true => Stage::Start(master),
+            // Data that was restored just now is saved only once it is there for good.
+            false if seen.untidy && wish.restore.is_none() => Stage::Tidy,
+            false => Stage::Await,
+        };
     }
     let left = if seen.prepared { Stage::Remove } else { Stage::Forget };
     stop(seen, Stop::Discard).unwrap_or(left)

@@ -159,8 +159,9 @@ pub trait Substrate: Send + Sync + 'static {
     /// Removes what a save left that was interrupted, and ends it where it still runs.
     async fn forget_save(&self, unit: &Unit) -> Result<(), Trouble>;
 
-    /// Puts data beside the data in force, durable and as a whole, or not at all. Engines may run
-    /// meanwhile. Replaces what was staged before.
+    /// Puts data beside the data in force, as a whole or not at all, whatever ends in between.
+    /// Engines may run meanwhile. Replaces what was staged before. Where it replaces no data, a
+    /// machine that ends before an engine has started on it may leave nothing of it.
     async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble>;
 
     /// Has a throw-away engine load what is staged.

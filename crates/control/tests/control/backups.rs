@@ -10,7 +10,7 @@ use ourkv_control::backup::{Datasets, Fetcher, Place, Settings};
 use ourkv_control::substrate::Trouble;
 use ourkv_control::substrate::fake::{Call, Fault};
 use ourkv_domain::backup::{Backup, BackupStage, BackupState};
-use ourkv_domain::clock::Clock;
+use ourkv_domain::clock::{Clock, Steady};
 use ourkv_domain::event::EventKind;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::Intent;
@@ -46,6 +46,25 @@ async fn a_backup_is_taken_sealed_and_proven() {
     let stored = std::fs::read(keeping.file(id).await).unwrap();
     assert!(!stored.windows(3).any(|window| window == b"two"));
     assert_eq!(events(&keeping, &instance).await, [EventKind::BackupTaken]);
+    keeper.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_backup_taken_while_the_clock_is_back_is_kept_as_long_as_any() {
+    let keeping = Keeping::new().await;
+    let instance = keeping.instance().await;
+    let (clock, node) = (&keeping.world.clock, keeping.world.node.clone());
+    let steady = Steady::begin(clock.now(), &clock.uptime());
+    let right = steady.trusted();
+    keeping.world.write(move |tx| tx.save_steady(&node, &steady)).await;
+    clock.jump(SignedDuration::from_hours(-24 * 3650));
+    let id = keeping.ask(&instance).await;
+    let keeper = keeping.start();
+    calm(&keeper).await;
+    let state = keeping.state(id).await;
+    let taken = state.taken().unwrap();
+    assert!(taken.ended < right, "it is shown as the clock had it");
+    assert_eq!(taken.expires, right + SignedDuration::from_hours(7 * 24));
     keeper.shutdown().await;
 }
 

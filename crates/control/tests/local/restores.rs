@@ -1,6 +1,8 @@
 //! Data put into instances of every installed version: it is there, it stays as long as it
 //! should, and whatever was interrupted can be done again.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use futures::StreamExt;
 use ourkv_control::engine::{Binary, Engines};
@@ -205,6 +207,42 @@ async fn a_pair_serves_its_old_data_until_the_swap_and_the_new_from_then_on() {
         assert_eq!(keys(&unit).await, 50, "{binary}");
         take_down(&local, &unit).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_the_system_has_of_a_clone_ends_with_the_run_of_the_machine() {
+    let mut ground = Ground::new(70);
+    let binary = usual_redis().await;
+    let version = EngineVersion::V5_0;
+    let local = ground.local(Engines::of(vec![binary.clone()]));
+    let source = ground.redis(NodeType::StandAlone, version);
+    bring_up(&local, &source).await;
+    fill(&source, 50, 100).await;
+    let data = saved(&local, &source).await;
+    take_down(&local, &source).await;
+
+    let unit = ground.redis(NodeType::MasterSlave, version);
+    let staging = || Staging { serial: 1, engine: stamp(&binary), bytes: stream(&data) };
+    local.prepare(&unit).await.unwrap();
+    local.stage(&unit, staging()).await.unwrap();
+    assert_eq!(sight(&local, &unit).await, (0, Some(1), true));
+    let first = ground.directory(&unit, Member::First);
+    let marked = |directory: &Path| {
+        let text = std::fs::read_to_string(directory.join("dataset.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let next = first.with_file_name("next");
+    let mut mark = marked(&next);
+    mark["run"] = "another".into();
+    std::fs::write(next.join("dataset.json"), mark.to_string()).unwrap();
+    assert_eq!(sight(&local, &unit).await, (0, None, true));
+
+    local.stage(&unit, staging()).await.unwrap();
+    local.swap(&unit, 1).await.unwrap();
+    bring_up(&local, &unit).await;
+    assert_eq!(marked(&first).get("run"), None, "the disk has it");
+    assert_eq!(keys(&unit).await, 50);
+    take_down(&local, &unit).await;
 }
 
 /// The replica has as many keys as that, by its own save.

@@ -29,7 +29,7 @@ fn leftovers(ground: &Ground, unit: &Unit) -> Vec<String> {
         .collect()
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let reached = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;

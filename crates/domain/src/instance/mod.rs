@@ -17,6 +17,7 @@ pub use role::{Lead, Member, Role, SwitchWish};
 use self::name::InstanceName;
 use crate::backup::BackupId;
 use crate::billing::period::Months;
+use crate::event::{Event, EventKind};
 use crate::ids::{AccountId, InstanceId, NodeId, RegionId, VSwitchId, VpcId, ZoneId};
 use crate::parameter::Parameters;
 use crate::secret::Secret;
@@ -102,6 +103,18 @@ pub struct Restore {
     pub backup: BackupId,
     /// When it was acknowledged.
     pub requested_at: Timestamp,
+}
+
+impl Restore {
+    /// The line of the journal with which it begins.
+    pub fn begun(&self, instance: &InstanceId) -> Event {
+        Event {
+            instance: instance.clone(),
+            at: self.requested_at,
+            kind: EventKind::RestoreBegun,
+            detail: format!("restore {} from backup {}", self.serial, self.backup),
+        }
+    }
 }
 
 /// What was bought. Frozen at creation: a later change of the catalogue changes no instance.

@@ -6,7 +6,6 @@
 //! whatever the size; a client that takes nothing loses the connection.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -19,32 +18,13 @@ use ourkv_control::substrate::Trouble;
 use ourkv_domain::backup::{Backup, BackupId, BackupState, Taken};
 use ourkv_domain::ids::InstanceId;
 use ourkv_store::StoreError;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Gateway;
-
-/// Downloads at once: each takes a processor to open what is sealed, and up to some 30 MiB.
-pub(super) const AT_ONCE: usize = 8;
+use super::download_slots::Slot;
+use crate::links::Pass;
 
 const REQUEST_ID: &str = "x-acs-request-id";
 const RETRY_AFTER_SECONDS: u64 = 5;
-
-/// What makes a link more than a path.
-struct Pass {
-    expires: i64,
-    signature: String,
-}
-
-impl Pass {
-    /// Reads the query of a link; what else stands there may be a proxy's.
-    fn read(query: &str) -> Option<Self> {
-        let value = |name: &str| {
-            form_urlencoded::parse(query.as_bytes()).find(|(own, _)| own == name).map(|pair| pair.1)
-        };
-        let (expires, signature) = (value("Expires")?, value("Signature")?);
-        Some(Self { expires: expires.parse().ok()?, signature: signature.into_owned() })
-    }
-}
 
 /// Why there is nothing to be downloaded.
 enum Refused {
@@ -88,13 +68,13 @@ impl Gateway {
         if !platform.backup_links.admits(id, pass.expires, &pass.signature, now) {
             return Err(Refused::Link);
         }
-        let slot = Arc::clone(&self.0.downloads).try_acquire_owned().map_err(|_| Refused::Busy)?;
         let found = platform.store.look_up(move |tx| tx.backup(id)).await;
         let found = found.map_err(|error: StoreError| Refused::Later(Box::new(error)))?;
         let backup = found.ok_or(Refused::Gone(None))?;
         let BackupState::Success(taken) = &backup.state else {
             return Err(Refused::Gone(None));
         };
+        let slot = self.0.downloads.take(&backup.account).ok_or(Refused::Busy)?;
         let stream = self.0.archive.open(&backup).await?.stream;
         let progress = Progress::new(request, &backup, taken, peer);
         let sending = Sending { stream, held: None, progress, _slot: slot };
@@ -125,7 +105,7 @@ struct Sending {
     /// after the whole was found to be in order.
     held: Option<Bytes>,
     progress: Progress,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 }
 
 impl Sending {

@@ -8,6 +8,7 @@ mod authenticate;
 mod call_log;
 mod connections;
 mod download;
+mod download_slots;
 mod throttle;
 
 use std::sync::Arc;
@@ -20,11 +21,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use ourkv_control::backup::Archive;
 use ourkv_wire::Limits;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::actions::Platform;
 
+use download_slots::DownloadSlots;
 use throttle::Throttle;
 
 /// Where a test can break a call: before its action runs, and between its commit and its answer.
@@ -71,7 +72,7 @@ struct Inner {
     metrics: PrometheusHandle,
     /// Where backups lie, for those who have a link to one.
     archive: Archive,
-    downloads: Arc<Semaphore>,
+    downloads: DownloadSlots,
 }
 
 impl Gateway {
@@ -82,7 +83,7 @@ impl Gateway {
         settings: Settings,
         metrics: PrometheusHandle,
     ) -> Self {
-        let downloads = Arc::new(Semaphore::new(download::AT_ONCE));
+        let downloads = DownloadSlots::default();
         let throttle = Throttle::default();
         Self(Arc::new(Inner { platform, settings, throttle, metrics, archive, downloads }))
     }

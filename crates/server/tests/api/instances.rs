@@ -1,10 +1,9 @@
 //! What comes up: real engines that let their tenant in, survive, and go.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use crate::common::{Ourkv, PASSWORD};
+use crate::tenant::{engines, id, login};
 use redis::Commands;
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,29 +11,6 @@ use serde_json::Value;
 
 const STANDALONE: (&str, &str) = ("InstanceClass", "redis.basic.small.default");
 const PAIR: (&str, &str) = ("InstanceClass", "redis.master.small.default");
-
-fn id(created: &Value) -> &str {
-    created["InstanceId"].as_str().unwrap()
-}
-
-/// A connection that is logged in as the tenant.
-fn login(created: &Value) -> redis::Connection {
-    let mut connection = Ourkv::redis(created).unwrap();
-    let () = redis::cmd("AUTH").arg(PASSWORD).query(&mut connection).unwrap();
-    connection
-}
-
-/// The engines under a data directory, by the directory that they run in.
-fn engines(dir: &Path) -> BTreeMap<String, u32> {
-    let root = dir.join("engines").canonicalize().unwrap();
-    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let entry = entry.ok()?;
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let home = std::fs::read_link(entry.path().join("cwd")).ok()?;
-        home.starts_with(&root).then(|| (home.display().to_string(), pid))
-    });
-    processes.collect()
-}
 
 #[rstest]
 fn a_redis_instance_lets_its_tenant_in_and_nobody_else(

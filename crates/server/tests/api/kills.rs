@@ -114,7 +114,7 @@ fn listed(server: &Ourkv) -> HashSet<String> {
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_kill_during_recovery_is_recovered_from() {
-    for point in crate::failpoints::points() {
+    for point in crate::failpoints::points_of_lives() {
         let mut server =
             Ourkv::start_with(&[], &[("FAILPOINTS", "start_first.after=return(abort)")]);
         let acknowledged = create(&server, 1);

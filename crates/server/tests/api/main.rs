@@ -1,6 +1,11 @@
 //! The API as its callers see it: a real `ourkv serve`, real engines, signed calls.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on should end there")]
 
+mod backup_faults;
+#[cfg(feature = "failpoints")]
+mod backup_steps;
+mod backups;
+mod clone;
 #[cfg_attr(
     not(feature = "failpoints"),
     expect(dead_code, reason = "the tests with failpoints use more of it")
@@ -8,6 +13,7 @@
 mod common;
 mod coverage;
 mod create_instance;
+mod damage;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod instances;
@@ -20,6 +26,9 @@ mod races;
 mod refusals;
 #[cfg(feature = "failpoints")]
 mod remembered;
-#[expect(dead_code, reason = "the tests of backups use more of it")]
+mod restore;
+mod saver;
+mod schedules;
 mod shelf;
+mod tenant;
 mod tokens;

@@ -1,19 +1,9 @@
 //! What the store holds while something stands in the way of the engines.
 
-use std::sync::Arc;
-
 use ourkv_domain::ids::{InstanceId, NodeId};
-use ourkv_domain::mint::Mint;
-use ourkv_store::{Location, Sealer, Store, StoreError};
+use ourkv_store::StoreError;
 
 use crate::common::Ourkv;
-
-/// The store of a server, opened by its own key.
-fn store(server: &Ourkv) -> Store {
-    let key = std::fs::read(server.dir.join("secret.key")).unwrap();
-    let sealer = Sealer::new(key.try_into().unwrap(), Arc::new(Mint::from_seed([5; 32])));
-    Store::open(&Location::Sqlite(server.dir.join("ourkv.db")), sealer).unwrap()
-}
 
 #[test]
 fn after_a_restart_of_the_machine_nothing_is_normal_before_it_was_seen() {
@@ -33,7 +23,7 @@ fn after_a_restart_of_the_machine_nothing_is_normal_before_it_was_seen() {
         assert!(tx.setting(&setting)?.is_some());
         tx.set_setting(&setting, "another")
     };
-    store(&server).write_blocking::<_, StoreError>(other_run).unwrap();
+    server.store().write_blocking::<_, StoreError>(other_run).unwrap();
     server.serve();
     assert_eq!(server.attributes(id)["InstanceStatus"], "Unavailable");
 
@@ -48,7 +38,8 @@ fn what_is_given_back_costs_nothing_while_it_waits_to_be_removed() {
     let id = created["InstanceId"].as_str().unwrap();
     server.client().call("DeleteInstance", &[("InstanceId", id)]).expect_ok();
     let id = InstanceId::parse(id).unwrap();
-    let (left, meter) = store(&server)
+    let (left, meter) = server
+        .store()
         .write_blocking::<_, StoreError>(move |tx| Ok((tx.instance(&id)?, tx.lock_meter(&id)?)))
         .unwrap();
     assert!(left.is_some(), "nothing was in the way of its removal");

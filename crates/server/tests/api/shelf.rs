@@ -58,18 +58,12 @@ impl Ourkv {
     /// The backups of an instance that ended.
     #[track_caller]
     pub(crate) fn backups(&self, instance: &str) -> Vec<Value> {
-        let answer = self.describe_backups(&self.client(), instance).expect_ok();
+        let answer = Self::describe_backups(&self.client(), instance).expect_ok();
         answer["Backups"]["Backup"].as_array().unwrap().clone()
     }
 
-    pub(crate) fn describe_backups(&self, client: &Client, instance: &str) -> Reply {
+    pub(crate) fn describe_backups(client: &Client, instance: &str) -> Reply {
         client.call("DescribeBackups", &[&[("InstanceId", instance)], &EVER[..]].concat())
-    }
-
-    /// The same, where the server may be gone.
-    pub(crate) fn try_describe_backups(&self, instance: &str) -> Option<Reply> {
-        let params = [&[("InstanceId", instance)], &EVER[..]].concat();
-        self.client().try_call("DescribeBackups", &params).ok()
     }
 
     /// Whether no backup of an instance is asked for or under way.
@@ -99,6 +93,12 @@ impl Ourkv {
     /// What an operator is told of backups.
     pub(crate) fn operators_backups(&self) -> Vec<Value> {
         serde_json::from_str(&self.cli(&["backup", "ls", "--output", "json"])).unwrap()
+    }
+
+    /// What was decided about an instance, the latest last.
+    pub(crate) fn events(&self, instance: &str) -> Vec<Value> {
+        let told = self.cli(&["events", instance, "--output", "json"]);
+        serde_json::from_str(&told).unwrap()
     }
 
     /// What an operator is told of one backup, once it was proven.
@@ -236,4 +236,11 @@ pub(crate) fn download(url: &str) -> Downloaded {
     let length = length.map(|length| length.to_str().unwrap().parse().unwrap());
     let bytes = answer.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
     Downloaded { status: answer.status().as_u16(), length, bytes }
+}
+
+/// The only one there is.
+#[track_caller]
+pub(crate) fn one(mut all: Vec<Value>) -> Value {
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
 }

@@ -17,7 +17,6 @@ on_both!(
     an_owner_sees_a_page,
     an_owner_finds_one,
     one_that_is_unfinished_is_found,
-    counts_what_an_owner_asked_for,
     the_machine_takes_last_ones_first,
     the_machine_finds_what_it_has_to_do,
     a_proof_is_for_good_ones,
@@ -225,24 +224,6 @@ fn one_that_is_unfinished_is_found(database: &Database) {
         |name: &'static str, job| database.read(move |tx| tx.backup_of_job(&id(name), job_id(job)));
     assert_eq!(of_job("r-b", 1), Some(of("r-b", queued(1))));
     assert_eq!((of_job("r-a", 1), of_job("r-a", 9)), (None, None));
-}
-
-fn counts_what_an_owner_asked_for(database: &Database) {
-    let manual = |number, state| Backup { mode: BackupMode::Manual, ..in_state(number, state) };
-    insert(
-        database,
-        vec![
-            manual(1, success(1)),
-            manual(2, failed(None, 2)),
-            manual(3, BackupState::Removing),
-            manual(4, BackupState::Queued),
-            Backup { last: true, ..manual(5, BackupState::Queued) },
-            queued(6),
-            of("r-b", manual(7, BackupState::Queued)),
-        ],
-    );
-    let since = |seconds| database.read(move |tx| tx.manual_backups_since(&id("r-a"), at(seconds)));
-    assert_eq!([since(0), since(2), since(3), since(5)], [4, 3, 2, 0]);
 }
 
 fn the_machine_takes_last_ones_first(database: &Database) {

@@ -10,6 +10,7 @@ use crate::sample::{at, id, node};
 on_both!(
     events_have_an_order_also_at_one_instant,
     everybody_who_reports_at_once_is_heard,
+    events_of_a_kind_are_counted,
     old_events_are_forgotten,
     steady_time_is_kept_for_each_machine,
     a_steady_time_that_is_none_is_refused,
@@ -42,6 +43,17 @@ fn everybody_who_reports_at_once_is_heard(database: &Database) {
     });
     assert!(reported.iter().all(Result::is_ok), "{reported:?}");
     assert_eq!(database.read(|tx| tx.events(&id("r-a"), 99)).len(), 16);
+}
+
+fn events_of_a_kind_are_counted(database: &Database) {
+    let asked = |name, seconds| event(name, EventKind::BackupAsked, seconds, "");
+    let taken = event("r-a", EventKind::BackupTaken, 9, "");
+    append(database, vec![asked("r-a", 1), asked("r-a", 3), asked("r-b", 3), taken]);
+    let since = |seconds| {
+        let (instance, kind) = (id("r-a"), EventKind::BackupAsked);
+        database.read(move |tx| tx.events_since(&instance, kind, at(seconds)))
+    };
+    assert_eq!([since(0), since(1), since(2), since(4)], [2, 2, 1, 0]);
 }
 
 fn old_events_are_forgotten(database: &Database) {

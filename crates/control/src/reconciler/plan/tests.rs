@@ -183,6 +183,8 @@ fn a_last_backup_is_waited_for_where_there_is_something_to_back_up() {
     assert_eq!(plan(&deleted(PAIR), &seen("kal")), Stage::Await);
     assert_eq!(plan(&deleted(SINGLE), &seen("ka")), Stage::Await);
     assert_eq!(plan(&deleted(SINGLE), &seen("k")), Stage::Remove, "its data went with it");
+    let restored = Seen { untidy: true, ..seen("ka") };
+    assert_eq!(plan(&deleted(SINGLE), &restored), Stage::Tidy, "else it would not be saved");
     assert_eq!(plan(&deleted(PAIR), &seen("-")), Stage::Forget);
 }
 

@@ -53,7 +53,7 @@ impl Inner {
             // It is alive and will go on.
             Pong::Busy => Some(Health::Answering),
             // It serves only once it also keeps what it is told.
-            Pong::Ready if self.has_to_append(unit, member).ok()?.is_some() => None,
+            Pong::Ready if self.is_unsettled(unit, member).ok()? => None,
             Pong::Ready => Some(health(&admin.post().await.ok()?, unit, member)),
         }
     }

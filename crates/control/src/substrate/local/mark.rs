@@ -31,6 +31,9 @@ pub(super) struct Mark {
     /// Whether its dump, which is not started from any more, may still be there.
     #[serde(default)]
     pub(super) over: bool,
+    /// The run of the machine that it is good for, while the disk may not have all of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<String>,
 }
 
 impl Mark {
@@ -56,10 +59,25 @@ impl Mark {
     /// The mark of a directory, if its data is whole.
     pub(super) fn read(directory: &Path) -> io::Result<Option<Self>> {
         match std::fs::read(directory.join(MARK)) {
-            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Ok(text) => Ok(serde_json::from_slice(&text).ok().filter(Self::is_of_this_run)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn is_of_this_run(&self) -> bool {
+        self.run.is_none() || self.run == Self::this_run()
+    }
+
+    /// What tells this run of the machine from all others.
+    pub(super) fn this_run() -> Option<String> {
+        procfs::sys::kernel::random::boot_id().ok()
+    }
+
+    /// Removes the mark of a directory.
+    pub(super) fn remove(directory: &Path) -> io::Result<()> {
+        std::fs::remove_file(directory.join(MARK))?;
+        File::open(directory)?.sync_all()
     }
 
     /// Marks a directory, durably.
@@ -124,7 +142,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(Mark::read(directory.path()).unwrap(), None);
         let engine = EngineStamp { kind: EngineKind::Redis, version: (7, 0, 15) };
-        let mark = Mark { serial: 3, engine, form: Form::Base, pending: true, over: false };
+        let mark =
+            Mark { serial: 3, engine, form: Form::Base, pending: true, over: false, run: None };
         mark.write(directory.path()).unwrap();
         assert_eq!(Mark::read(directory.path()).unwrap(), Some(mark));
         let path = directory.path().join(MARK);
@@ -133,6 +152,19 @@ mod tests {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert_eq!(Mark::read(directory.path()).unwrap(), None, "cut at {length}");
         }
+    }
+
+    #[test]
+    fn a_mark_for_another_run_of_the_machine_is_no_mark() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = EngineStamp { kind: EngineKind::Redis, version: (7, 0, 15) };
+        let form = Form::Base;
+        let (run, pending) = (Mark::this_run(), true);
+        let mark = Mark { serial: 3, engine, form, pending, over: false, run };
+        mark.write(directory.path()).unwrap();
+        assert_eq!(Mark::read(directory.path()).unwrap(), Some(mark.clone()));
+        Mark { run: Some("another".into()), ..mark }.write(directory.path()).unwrap();
+        assert_eq!(Mark::read(directory.path()).unwrap(), None);
     }
 
     #[test]

@@ -15,6 +15,8 @@ mod address;
 mod adopt;
 mod answer;
 mod choose;
+mod confined;
+mod deferred;
 mod glance;
 mod header;
 mod host_address;
@@ -36,6 +38,8 @@ mod start;
 mod stop;
 mod swap;
 mod switch;
+mod tail;
+mod temporary;
 mod trial;
 
 use std::collections::{BTreeMap, HashMap};

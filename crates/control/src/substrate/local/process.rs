@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -99,6 +100,12 @@ impl Process {
     pub(super) fn is_missed(&self) -> bool {
         self.missed.load(Ordering::Acquire)
     }
+}
+
+/// Whether a process has this working directory.
+pub(super) fn works_in(pid: u32, directory: &Path) -> bool {
+    let process = i32::try_from(pid).ok().and_then(|pid| procfs::process::Process::new(pid).ok());
+    process.and_then(|process| process.cwd().ok()).is_some_and(|cwd| cwd == directory)
 }
 
 fn how(status: &WaitIdStatus) -> End {

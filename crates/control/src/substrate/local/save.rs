@@ -4,33 +4,30 @@
 //! does. So a file that got the name is whole, and one whose child ended without that is not. The
 //! engine itself notices the end only with its next tick, and nothing here waits for it.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU8;
+use std::time::Duration;
 
-use bytes::Bytes;
 use futures::StreamExt;
-use ourkv_domain::instance::{InstanceType, Secrets};
+use ourkv_domain::instance::InstanceType;
 use rustix::event::Timespec;
 use rustix::process::Signal;
-use tokio::sync::mpsc::{Sender, channel};
+use tokio::sync::mpsc::channel;
 
-use super::member::Running;
-use super::process::Process;
+use super::process::{Process, works_in};
 use super::swap::ignore_missing;
-use super::{Health, Inner, Member, Saving, Trouble, Unit, blocking, log, machine};
+use super::tail::Tail;
+use super::temporary::{inode, remove_unfinished, unfinished};
+use super::{Health, Inner, Member, Saving, Trouble, Unit, blocking, machine};
 use crate::engine::info::Keyspace;
 use crate::engine::redis_admin::Admin;
 use crate::engine::redis_conf;
 use crate::engine::trial::DUMP;
 
-const SAVING: &str = "saving";
-/// How much is read at once.
-const BLOCK: usize = 1 << 20;
+/// What is told of in trouble.
+pub(super) const SAVING: &str = "saving";
 /// Blocks that may wait to be taken.
 const WAITING: usize = 4;
 /// How long another child of the engine is waited for, and how often it is asked for.
@@ -39,32 +36,8 @@ const ASKED_EVERY: Duration = Duration::from_millis(50);
 /// How long a replica is waited for that has not all of its master yet, and how often it is asked.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
 const CAUGHT_UP_ASKED_EVERY: Duration = Duration::from_millis(5);
-/// How long the engine's child may take until it has a file.
-const BEGUN_WITHIN: Duration = Duration::from_mins(1);
-/// How often a file that grows is looked at.
-const LOOKED_AT_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 4_000_000 };
-const GONE_WITHIN: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
-
-/// A save that is being read.
-struct Tail {
-    running: Running,
-    directory: PathBuf,
-    /// The file that had the name before.
-    before: Option<u64>,
-    /// Whether the file is of no use once it was read.
-    drop_dump: bool,
-    percent: Arc<AtomicU8>,
-    /// What the file will hardly be longer than, in bytes.
-    estimate: u64,
-}
-
-/// The file that the engine's child writes.
-struct Growing {
-    file: File,
-    inode: u64,
-    child: Option<Process>,
-    name: Option<PathBuf>,
-}
+/// How long a killed child may take to be gone.
+pub(super) const GONE_WITHIN: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 impl Inner {
     /// Begins a save, and returns what it yields.
@@ -176,129 +149,6 @@ impl Inner {
     }
 }
 
-impl Tail {
-    /// Reads the file as it grows, to its end; without a reader it ends the save.
-    fn read(
-        self,
-        sender: &Sender<Result<Bytes, Trouble>>,
-        secrets: &Secrets,
-    ) -> Result<(), Trouble> {
-        let saving = machine(SAVING);
-        let failed = || unexpected(log::last_words(&self.directory, &log::all(secrets)));
-        let growing = self.find().map_err(&saving)?.ok_or_else(failed)?;
-        let read = self.pass_on(&growing, sender).map_err(&saving);
-        if !matches!(read, Ok(true)) {
-            growing.end().map_err(&saving)?;
-        }
-        if self.drop_dump && self.has_name(growing.inode) {
-            std::fs::remove_file(self.directory.join(DUMP))
-                .or_else(ignore_missing)
-                .map_err(&saving)?;
-        }
-        match read? {
-            true => {
-                self.percent.store(100, Ordering::Relaxed);
-                Ok(())
-            }
-            false if self.running.process.is_over() => Err(Trouble::Ended {
-                last_words: log::last_words(&self.directory, &log::all(secrets)),
-            }),
-            false => Err(failed()),
-        }
-    }
-
-    /// Finds the file; `None` where the save failed before there was any.
-    fn find(&self) -> io::Result<Option<Growing>> {
-        let until = Instant::now() + BEGUN_WITHIN;
-        loop {
-            let named = self.directory.join(DUMP);
-            if inode(&named)?.is_some_and(|inode| Some(inode) != self.before)
-                && let Some(growing) = Growing::open(&named, None)?
-            {
-                return Ok(Some(growing));
-            }
-            for (name, pid) in unfinished(&self.directory)? {
-                if let Some(growing) = Growing::open(&name, Some(pid))? {
-                    return Ok(Some(growing));
-                }
-            }
-            if Instant::now() > until || self.running.process.ends_within(LOOKED_AT_EVERY) {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Says whether it all was passed on. It was not where the child or the engine ended, or
-    /// nobody reads.
-    fn pass_on(
-        &self,
-        growing: &Growing,
-        sender: &Sender<Result<Bytes, Trouble>>,
-    ) -> io::Result<bool> {
-        let (mut position, file) = (0, &growing.file);
-        loop {
-            // In this order: what has its name does not grow any more.
-            let child_is_gone = growing.child.as_ref().is_none_or(Process::is_over);
-            let whole = self.has_name(growing.inode);
-            let length = file.metadata()?.len();
-            let left = length.saturating_sub(position);
-            if left >= BLOCK as u64 || (whole && left > 0) {
-                let mut block = Vec::with_capacity(BLOCK);
-                position += file.take(BLOCK as u64).read_to_end(&mut block)? as u64;
-                self.show(position);
-                if sender.blocking_send(Ok(block.into())).is_err() {
-                    return Ok(false);
-                }
-                continue;
-            }
-            if whole {
-                return Ok(true);
-            }
-            if child_is_gone || self.running.process.is_over() || sender.is_closed() {
-                return Ok(false);
-            }
-            if let Some(child) = &growing.child {
-                child.ends_within(LOOKED_AT_EVERY);
-            }
-        }
-    }
-
-    fn has_name(&self, file: u64) -> bool {
-        inode(&self.directory.join(DUMP)).is_ok_and(|inode| inode == Some(file))
-    }
-
-    fn show(&self, position: u64) {
-        let percent = (position.saturating_mul(100) / self.estimate.max(1)).min(99);
-        self.percent.store(u8::try_from(percent).unwrap_or(99), Ordering::Relaxed);
-    }
-}
-
-impl Growing {
-    /// `None` where the file or its writer is gone meanwhile.
-    fn open(name: &Path, writer: Option<u32>) -> io::Result<Option<Self>> {
-        let Ok(child) = writer.map(Process::hold).transpose() else {
-            return Ok(None);
-        };
-        match File::open(name) {
-            Ok(file) => {
-                let inode = file.metadata()?.ino();
-                let name = writer.map(|_| name.to_path_buf());
-                Ok(Some(Self { file, inode, child, name }))
-            }
-            Err(error) => ignore_missing(error).map(|()| None),
-        }
-    }
-
-    /// Ends the child that writes it.
-    fn end(&self) -> io::Result<()> {
-        if let Some(child) = &self.child {
-            child.signal(Signal::KILL)?;
-            child.ends_within(GONE_WITHIN);
-        }
-        self.name.as_ref().map_or(Ok(()), |name| std::fs::remove_file(name).or_else(ignore_missing))
-    }
-}
-
 /// Waits for other children of the engine and has it fork; the file that has the name of a dump
 /// by then is another one.
 async fn begin(admin: &mut Admin, directory: &Path) -> Result<(Option<u64>, Keyspace), Trouble> {
@@ -338,44 +188,7 @@ fn forget(directory: &Path, drop_dump: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes files that nobody writes any more.
-pub(super) fn remove_unfinished(directory: &Path) -> io::Result<()> {
-    for (name, _) in unfinished(directory)? {
-        std::fs::remove_file(name).or_else(ignore_missing)?;
-    }
-    Ok(())
-}
-
-/// Files that children of an engine write, `temp-<pid>.rdb`.
-fn unfinished(directory: &Path) -> io::Result<Vec<(PathBuf, u32)>> {
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) => return ignore_missing(error).map(|()| Vec::new()),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix("temp-")?.strip_suffix(".rdb"));
-        if let Some(pid) = pid.and_then(|pid| pid.parse().ok()) {
-            found.push((entry.path(), pid));
-        }
-    }
-    Ok(found)
-}
-
-fn works_in(pid: u32, directory: &Path) -> bool {
-    let process = i32::try_from(pid).ok().and_then(|pid| procfs::process::Process::new(pid).ok());
-    process.and_then(|process| process.cwd().ok()).is_some_and(|cwd| cwd == directory)
-}
-
-fn inode(path: &Path) -> io::Result<Option<u64>> {
-    match std::fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata.ino())),
-        Err(error) => ignore_missing(error).map(|()| None),
-    }
-}
-
-fn unexpected(answer: impl std::fmt::Display) -> Trouble {
+/// A save that could not be.
+pub(super) fn unexpected(answer: impl std::fmt::Display) -> Trouble {
     Trouble::Unexpected { doing: SAVING, answer: answer.to_string() }
 }

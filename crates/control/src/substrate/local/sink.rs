@@ -1,7 +1,7 @@
 //! From a stream into a file or a pipe.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::sync::mpsc::sync_channel;
 
 use bytes::Bytes;
@@ -40,6 +40,14 @@ pub(super) async fn pour<T: Send + 'static>(
     };
     let (read, written) = tokio::join!(reader, writer);
     read.and(written)
+}
+
+/// Writes all chunks to a file, and leaves it to the system when the disk gets them.
+pub(super) fn write(mut file: &File, mut chunks: Receiver<Bytes>) -> io::Result<()> {
+    while let Some(chunk) = chunks.blocking_recv() {
+        file.write_all(&chunk)?;
+    }
+    Ok(())
 }
 
 /// Writes all chunks to a file and forces them to the disk, which begins with that long before

@@ -9,7 +9,7 @@ use std::path::Path;
 use ourkv_domain::instance::InstanceType;
 
 use super::mark::{Form, Mark};
-use super::sink::{pour, write_durably};
+use super::sink::{pour, write, write_durably};
 use super::{Inner, Trouble, Unit, blocking, machine};
 use crate::engine::redis_conf;
 use crate::substrate::{Loaded, Staging};
@@ -17,8 +17,8 @@ use crate::substrate::{Loaded, Staging};
 const STAGING: &str = "staging data";
 
 impl Inner {
-    /// Writes data to where the instance's master will find it, and marks it when it is
-    /// whole and durable.
+    /// Writes data to where the instance's master will find it, and marks it when it is whole and
+    /// durable. For an instance that never ran the disk gets it [later](super::deferred).
     pub(super) async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble> {
         if unit.instance_type == InstanceType::Memcache {
             let answer = "a cache takes no data".into();
@@ -31,9 +31,11 @@ impl Inner {
         let next = self.layout.next(unit);
         let place = next.clone();
         let file = blocking(move || make_room(&place, form).map_err(machine(STAGING))).await?;
-        let mark = Mark { serial, engine, form, pending: true, over: false };
+        let run = if self.never_ran(unit).await { Mark::this_run() } else { None };
+        let write = if run.is_some() { write } else { write_durably };
+        let mark = Mark { serial, engine, form, pending: true, over: false, run };
         let alone = pour(bytes, move |chunks| {
-            write_durably(&file, chunks).map_err(machine(STAGING))?;
+            write(&file, chunks).map_err(machine(STAGING))?;
             Ok(alone)
         })
         .await?;
@@ -87,6 +89,7 @@ pub(super) fn remove(directory: &Path) -> io::Result<()> {
 }
 
 fn finish(next: &Path, mark: &Mark) -> io::Result<()> {
+    sync_parent(&mark.form.file(next))?;
     if let Some((path, text)) = mark.form.index(next) {
         let mut index = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         index.write_all(text.as_bytes())?;

@@ -15,8 +15,8 @@ use super::mark::Form;
 use super::member::{Known, Place, Running};
 use super::process::{End, Process};
 use super::{
-    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, machine, save,
-    swap,
+    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, machine, swap,
+    temporary,
 };
 use crate::engine::trial::DUMP;
 use crate::engine::{Binary, Engines, Launch, memcached, redis_conf};
@@ -41,18 +41,18 @@ impl Inner {
         if let Some(running) = self.look(unit, member).await?
             && self.is_at_post(unit, member, &running).await?
         {
-            return Ok(());
+            return self.force(unit, member).await;
         }
         let mut known = slot.known.lock().await;
         let spawned = self.spawn(&mut known, unit, member).await?;
         drop(known);
         let Some((running, before)) = spawned else {
             let running = self.must_run(unit, member).await?;
-            return self.answers(unit, member, &running).await;
+            return self.serves(unit, member, &running).await;
         };
         let written = self.write_down(unit, member, &running, before);
-        let (answers, written) = tokio::join!(self.answers(unit, member, &running), written);
-        match answers.and(written) {
+        let (serves, written) = tokio::join!(self.serves(unit, member, &running), written);
+        match serves.and(written) {
             Ok(()) => {
                 running.process.miss(true);
                 // It may have ended before it was missed.
@@ -64,6 +64,13 @@ impl Inner {
                 Err(self.or_refused(unit, member, end, or_in_use(unit, member, trouble)))
             }
         }
+    }
+
+    /// Returns when it answers as it should, and the disk has what it starts from.
+    async fn serves(&self, unit: &Unit, member: Member, running: &Running) -> Result<(), Trouble> {
+        let (answers, forced) =
+            tokio::join!(self.answers(unit, member, running), self.force(unit, member));
+        answers.and(forced)
     }
 
     /// What an engine that ended said last.
@@ -213,10 +220,10 @@ fn take(place: &Place, engines: &Engines) -> Result<Option<File>, Trouble> {
     }
 }
 
-/// Removes what an interrupted save left. An engine that keeps no data must not find a dump: it
+/// Removes what an engine that was killed was writing aside. An engine that keeps no data must not find a dump: it
 /// would bring back what its tenant may have deleted long ago.
 fn clear(directory: &Path, volatile: bool) -> io::Result<()> {
-    save::remove_unfinished(directory)?;
+    temporary::remove_temporary(directory)?;
     if volatile {
         std::fs::remove_file(directory.join(DUMP)).or_else(swap::ignore_missing)?;
     }

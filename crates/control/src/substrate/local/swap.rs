@@ -94,6 +94,11 @@ impl Inner {
         Ok(())
     }
 
+    /// Whether a member has more to do than to answer, before it serves.
+    pub(super) fn is_unsettled(&self, unit: &Unit, member: Member) -> Result<bool, Trouble> {
+        Ok(self.has_to_append(unit, member)?.is_some() || self.deferred(unit, member)?.is_some())
+    }
+
     /// Whether a member has loaded a dump and has to turn to the file that it appends to.
     pub(super) fn has_to_append(
         &self,
@@ -118,10 +123,10 @@ fn awaits_append(unit: &Unit, mark: &Mark) -> bool {
 /// keeps no data, or keeps it elsewhere.
 pub(super) fn settle(directory: &Path, mark: &Mark, drop_dump: bool) -> io::Result<()> {
     let over = mark.form == Form::Dump && (drop_dump || mark.over);
-    Mark { pending: false, over, ..*mark }.write(directory)?;
+    Mark { pending: false, over, ..mark.clone() }.write(directory)?;
     if over {
         std::fs::remove_file(directory.join(DUMP)).or_else(ignore_missing)?;
-        Mark { pending: false, over: false, ..*mark }.write(directory)?;
+        Mark { pending: false, over: false, run: None, ..mark.clone() }.write(directory)?;
     }
     Ok(())
 }
@@ -159,7 +164,8 @@ mod tests {
     fn a_dump_whose_removal_was_cut_off_is_removed_the_next_time() {
         let directory = tempfile::tempdir().unwrap();
         let engine = "redis 5.0.7".parse().unwrap();
-        let cut = Mark { serial: 2, engine, form: Form::Dump, pending: false, over: true };
+        let cut =
+            Mark { serial: 2, engine, form: Form::Dump, pending: false, over: true, run: None };
         cut.write(directory.path()).unwrap();
         std::fs::write(directory.path().join(DUMP), "old data").unwrap();
         assert!(cut.has_the_dump(), "no save may take its place");

@@ -10,9 +10,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,31 +18,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustix::event::Timespec;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
-use rustix::process::{Pid, Resource, Rlimit, Signal};
+use rustix::process::Signal;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::Receiver;
 
+use super::confined::spawn;
 use super::process::{End, Process};
 use super::sink::pour;
 use super::{Trouble, adopt, blocking, log, machine};
 use crate::engine::redis_admin::{Admin, dial};
-use crate::engine::trial::{DUMP, launch};
+use crate::engine::trial::DUMP;
 use crate::engine::{Binary, Engines};
 use crate::substrate::{ByteStream, Loaded};
 
 const TRYING: &str = "trying whether an engine loads the data";
 const OWNER: &str = "owner.lock";
-/// What an engine needs beside the data, in bytes, and how much more than its class it may take:
-/// address space, not memory.
-const SPACE: u64 = 1 << 30;
-const SPACE_FOR_EACH: u64 = 2;
-/// Seconds of processor time, and MB of capacity for which there is one more.
-const SECONDS: u64 = 120;
-const MB_FOR_A_SECOND: u64 = 4;
-const FILES: u64 = 64;
-/// A log that grows longer ends the engine.
-const LONGEST_FILE: u64 = 16 << 20;
-const LOWEST_PRIORITY: i32 = 19;
 /// How long it may take once it has all data: it has that much time of the processor, at the
 /// lowest priority.
 const DONE_WITHIN: Duration = Duration::from_mins(30);
@@ -267,50 +255,6 @@ fn set_up(directory: &Path, source: &Source) -> io::Result<(File, File)> {
         Source::File(file) => std::fs::hard_link(file, &dump)?,
     }
     Ok((owner, log::open(directory)?))
-}
-
-/// Starts the engine. It waits for its configuration, and is confined by then.
-fn spawn(directory: &Path, binary: &Binary, capacity_mb: i64, log: File) -> io::Result<Process> {
-    let launch = launch(binary);
-    let mut child = Command::new(&binary.path)
-        .args(&launch.arguments)
-        .env_clear()
-        .current_dir(directory)
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()?;
-    let begun = Process::hold(child.id()).and_then(|process| {
-        confine(child.id(), capacity_mb)?;
-        if let (Some(mut input), Some(text)) = (child.stdin.take(), &launch.input) {
-            input.write_all(text.expose().as_bytes())?;
-        }
-        Ok(process)
-    });
-    begun.or_else(|error| {
-        child.kill()?;
-        child.wait()?;
-        Err(error)
-    })
-}
-
-fn confine(pid: u32, capacity_mb: i64) -> io::Result<()> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-    let capacity = u64::try_from(capacity_mb).unwrap_or(0);
-    let space = (capacity << 20).saturating_mul(SPACE_FOR_EACH).saturating_add(SPACE);
-    let bounds = [
-        (Resource::As, space),
-        (Resource::Cpu, SECONDS.saturating_add(capacity / MB_FOR_A_SECOND)),
-        (Resource::Nofile, FILES),
-        (Resource::Fsize, LONGEST_FILE),
-        (Resource::Core, 0),
-    ];
-    for (resource, bound) in bounds {
-        let limit = Rlimit { current: Some(bound), maximum: Some(bound) };
-        rustix::process::prlimit(Some(pid), resource, limit)?;
-    }
-    Ok(rustix::process::setpriority_process(Some(pid), LOWEST_PRIORITY)?)
 }
 
 /// Removes a trial whose control plane is gone.

@@ -7,6 +7,7 @@
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use ourkv_domain::event::EventKind;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::Status;
 use ourkv_wire::{Fault, Params};
@@ -17,7 +18,7 @@ use super::{NoBackups, NotNow, Retention, is_redis, retention_days};
 use crate::actions::instance::{NoInstance, instance_id, visible};
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
 
-/// In which time manual backups are counted.
+/// In which time manual backups are counted, also those that were deleted since.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// The action.
@@ -92,7 +93,7 @@ impl Endpoint for CreateBackup {
             if tx.unfinished_backup(&instance.id)?.is_some() {
                 return Err(Refusal::JobExists.into());
             }
-            if tx.manual_backups_since(&instance.id, since)? >= most {
+            if tx.events_since(&instance.id, EventKind::BackupAsked, since)? >= most {
                 return Err(Refusal::TooMany.into());
             }
             order.manual(tx, &instance, request.retention_days)

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use ourkv_domain::backup::{Backup, BackupId, BackupJobId, BackupMode};
+use ourkv_domain::event::{Event, EventKind};
 use ourkv_domain::instance::Instance;
 use ourkv_domain::mint::Mint;
 use ourkv_store::Tx;
@@ -38,7 +39,14 @@ impl Order {
         instance: &Instance,
         days: Option<u16>,
     ) -> Result<BackupJobId, Failure> {
-        self.place(tx, instance, BackupMode::Manual, false, days)
+        let job = self.place(tx, instance, BackupMode::Manual, false, days)?;
+        tx.append_event(&Event {
+            instance: instance.id.clone(),
+            at: self.now,
+            kind: EventKind::BackupAsked,
+            detail: format!("job {job}"),
+        })?;
+        Ok(job)
     }
 
     /// Has a backup of `instance` taken before it goes; the instance waits for it.

@@ -11,7 +11,7 @@
 use async_trait::async_trait;
 use ourkv_domain::backup::{BackupId, BackupState};
 use ourkv_domain::ids::InstanceId;
-use ourkv_domain::instance::Status;
+use ourkv_domain::instance::{Restore, Status};
 use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
@@ -103,7 +103,9 @@ impl Endpoint for RestoreInstance {
             if tx.unfinished_backup(&id)?.is_some() {
                 return Err(Refusal::JobExists.into());
             }
-            tx.begin_restore(&id, backup, now)?.ok_or(NotNow::WrongState)?;
+            let serial = tx.begin_restore(&id, backup, now)?.ok_or(NotNow::WrongState)?;
+            let restore = Restore { serial, backup, requested_at: now };
+            tx.append_event(&restore.begun(&id))?;
             Ok(())
         };
         ctx.write(work).await?;

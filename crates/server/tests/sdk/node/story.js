@@ -74,10 +74,76 @@ async function story(client) {
     assert.equal(attribute.ConnectionDomain, created.ConnectionDomain);
     await checkListed(client, id);
     await useRedis(attribute.PrivateIp, created.Port);
+    await backupStory(client, id, attribute.PrivateIp, created.Port);
   } finally {
     await client.call('DeleteInstance', { InstanceId: id });
   }
   await waitUntilGone(client, id);
+}
+
+// Expects what `useRedis` left.
+async function backupStory(client, id, host, port) {
+  const policy = { PreferredBackupTime: '03:00Z-04:00Z', PreferredBackupPeriod: 'Monday,Friday' };
+  await client.call('ModifyBackupPolicy', { InstanceId: id, ...policy });
+  const described = await client.call('DescribeBackupPolicy', { InstanceId: id });
+  for (const field of Object.keys(policy)) assert.equal(described[field], policy[field], field);
+
+  const job = (await client.call('CreateBackup', { InstanceId: id })).BackupJobID;
+  const backup = await waitForBackup(client, id, job);
+  assert.equal(backup.BackupStatus, 'Success');
+  assert.equal(backup.BackupMode, 'Manual');
+  const answer = await fetch(backup.BackupDownloadURL, { signal: AbortSignal.timeout(deadlineMs) });
+  const file = Buffer.from(await answer.arrayBuffer());
+  assert.equal(file.subarray(0, 5).toString(), 'REDIS');
+  assert.equal(backup.BackupSize, file.length);
+  const tasks = await client.call('DescribeBackupTasks', { InstanceId: id });
+  assert.equal(tasks.InstanceId, id);
+
+  const backupId = String(backup.BackupId);
+  await clone(client, id, backupId);
+
+  await withRedis(host, port, (login) => login.set('greeting', 'overwritten'));
+  await client.call('RestoreInstance', { InstanceId: id, BackupId: backupId });
+  await waitUntilNormal(client, id, 'BackupRecovering');
+  await checkGreeting(host, port);
+
+  await client.call('DeleteBackup', { InstanceId: id, BackupId: backupId });
+  assert.deepEqual(await listBackups(client, id), []);
+}
+
+async function clone(client, id, backupId) {
+  const created = await client.call('CreateInstance', {
+    RegionId: region,
+    InstanceClass: 'redis.basic.small.default',
+    Password: password,
+    SrcDBInstanceId: id,
+    BackupId: backupId,
+  });
+  try {
+    const attribute = await waitUntilNormal(client, created.InstanceId);
+    await checkGreeting(attribute.PrivateIp, created.Port);
+  } finally {
+    await client.call('DeleteInstance', { InstanceId: created.InstanceId });
+  }
+}
+
+async function listBackups(client, id) {
+  const answer = await client.call('DescribeBackups', {
+    InstanceId: id,
+    StartTime: '2010-01-01T00:00Z',
+    EndTime: '2050-01-01T00:00Z',
+  });
+  return answer.Backups.Backup;
+}
+
+async function waitForBackup(client, id, job) {
+  const end = Date.now() + deadlineMs;
+  for (;;) {
+    const found = (await listBackups(client, id)).find((each) => String(each.BackupJobID) === job);
+    if (found) return found;
+    assert.ok(Date.now() < end, `${job} ends within ${deadlineMs} ms`);
+    await sleep(50);
+  }
 }
 
 function checkCreated(created) {
@@ -91,14 +157,14 @@ function checkCreated(created) {
   assert.ok(created.RequestId, 'RequestId is there');
 }
 
-async function waitUntilNormal(client, id) {
+async function waitUntilNormal(client, id, before = 'Creating') {
   const end = Date.now() + deadlineMs;
   for (;;) {
     const answer = await client.call('DescribeInstanceAttribute', { InstanceId: id });
     const [attribute, ...rest] = answer.Instances.DBInstanceAttribute;
     assert.deepEqual(rest, []);
     if (attribute.InstanceStatus === 'Normal') return attribute;
-    assert.equal(attribute.InstanceStatus, 'Creating', 'status on the way to Normal');
+    assert.equal(attribute.InstanceStatus, before, 'status on the way to Normal');
     assert.ok(Date.now() < end, `${id} is Normal within ${deadlineMs} ms`);
     await sleep(50);
   }
@@ -127,16 +193,26 @@ async function checkListed(client, id) {
 }
 
 async function useRedis(host, port) {
+  await withRedis(host, port, async (login) => {
+    assert.equal(await login.set('greeting', '您好'), 'OK');
+    assert.equal(await login.get('greeting'), '您好');
+  });
+  const stranger = redisClient(host, port, 'Wrong1Password');
+  await assert.rejects(stranger.connect(), /WRONGPASS|invalid password/);
+}
+
+async function checkGreeting(host, port) {
+  assert.equal(await withRedis(host, port, (login) => login.get('greeting')), '您好');
+}
+
+async function withRedis(host, port, use) {
   const login = redisClient(host, port, password);
   await login.connect();
   try {
-    assert.equal(await login.set('greeting', '您好'), 'OK');
-    assert.equal(await login.get('greeting'), '您好');
+    return await use(login);
   } finally {
     login.destroy();
   }
-  const stranger = redisClient(host, port, 'Wrong1Password');
-  await assert.rejects(stranger.connect(), /WRONGPASS|invalid password/);
 }
 
 function redisClient(host, port, secret) {

@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 import time
+import urllib.request
 
 import bmemcached
 import redis
@@ -77,6 +78,7 @@ def redis_story(client):
         equal(attribute["ConnectionDomain"], created["ConnectionDomain"], "ConnectionDomain")
         check_listed(client, instance_id)
         use_redis(attribute["PrivateIp"], created["Port"])
+        backup_story(client, instance_id, attribute["PrivateIp"], created["Port"])
     finally:
         client.call("DeleteInstance", {"InstanceId": instance_id})
     wait_until_gone(client, instance_id)
@@ -99,6 +101,72 @@ def memcached_story(client):
     wait_until_gone(client, instance_id)
 
 
+def backup_story(client, instance_id, host, port):
+    """Expects what `use_redis` left."""
+    policy = {"PreferredBackupTime": "03:00Z-04:00Z", "PreferredBackupPeriod": "Monday,Friday"}
+    client.call("ModifyBackupPolicy", {"InstanceId": instance_id, **policy})
+    described = client.call("DescribeBackupPolicy", {"InstanceId": instance_id})
+    for field, value in policy.items():
+        equal(described[field], value, field)
+
+    job = client.call("CreateBackup", {"InstanceId": instance_id})["BackupJobID"]
+    backup = wait_for_backup(client, instance_id, job)
+    equal(backup["BackupStatus"], "Success", "BackupStatus")
+    equal(backup["BackupMode"], "Manual", "BackupMode")
+    with urllib.request.urlopen(backup["BackupDownloadURL"], timeout=30) as answer:
+        file = answer.read()
+    equal(file[:5], b"REDIS", "the beginning of the file")
+    equal(backup["BackupSize"], len(file), "BackupSize")
+    tasks = client.call("DescribeBackupTasks", {"InstanceId": instance_id})
+    equal(tasks["InstanceId"], instance_id, "the InstanceId of tasks")
+
+    backup_id = str(backup["BackupId"])
+    clone(client, instance_id, backup_id)
+
+    with redis.Redis(host=host, port=port, password=PASSWORD, protocol=2, socket_timeout=5) as login:
+        login.set("greeting", "overwritten")
+    client.call("RestoreInstance", {"InstanceId": instance_id, "BackupId": backup_id})
+    wait_until_normal(client, instance_id, "BackupRecovering")
+    check_greeting(host, port)
+
+    client.call("DeleteBackup", {"InstanceId": instance_id, "BackupId": backup_id})
+    equal(list_backups(client, instance_id), [], "backups after the deletion")
+
+
+def clone(client, instance_id, backup_id):
+    created = create(client, {
+        "RegionId": REGION,
+        "InstanceClass": "redis.basic.small.default",
+        "Password": PASSWORD,
+        "SrcDBInstanceId": instance_id,
+        "BackupId": backup_id,
+    })
+    try:
+        attribute = wait_until_normal(client, created["InstanceId"])
+        check_greeting(attribute["PrivateIp"], created["Port"])
+    finally:
+        client.call("DeleteInstance", {"InstanceId": created["InstanceId"]})
+
+
+def list_backups(client, instance_id):
+    answer = client.call("DescribeBackups", {
+        "InstanceId": instance_id,
+        "StartTime": "2010-01-01T00:00Z",
+        "EndTime": "2050-01-01T00:00Z",
+    })
+    return answer["Backups"]["Backup"]
+
+
+def wait_for_backup(client, instance_id, job):
+    end = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        for backup in list_backups(client, instance_id):
+            if str(backup["BackupJobID"]) == job:
+                return backup
+        check(time.monotonic() < end, f"{job} ends within {DEADLINE_SECONDS} s")
+        time.sleep(0.05)
+
+
 def create(client, wish):
     created = client.call("CreateInstance", wish)
     equal(created["InstanceStatus"], "Creating", "InstanceStatus")
@@ -111,14 +179,14 @@ def create(client, wish):
     return created
 
 
-def wait_until_normal(client, instance_id):
+def wait_until_normal(client, instance_id, before="Creating"):
     end = time.monotonic() + DEADLINE_SECONDS
     while True:
         answer = client.call("DescribeInstanceAttribute", {"InstanceId": instance_id})
         (attribute,) = answer["Instances"]["DBInstanceAttribute"]
         if attribute["InstanceStatus"] == "Normal":
             return attribute
-        equal(attribute["InstanceStatus"], "Creating", "status on the way to Normal")
+        equal(attribute["InstanceStatus"], before, "status on the way to Normal")
         check(time.monotonic() < end, f"{instance_id} is Normal within {DEADLINE_SECONDS} s")
         time.sleep(0.05)
 
@@ -153,6 +221,11 @@ def use_redis(host, port):
         except redis.exceptions.RedisError:
             return
     raise AssertionError("a wrong password was accepted")
+
+
+def check_greeting(host, port):
+    with redis.Redis(host=host, port=port, password=PASSWORD, protocol=2, socket_timeout=5) as login:
+        equal(login.get("greeting").decode(), "您好", "GET")
 
 
 def use_memcached(host, port, user):

@@ -147,6 +147,7 @@ impl Creation {
         let charge = self.pay(tx, &account)?;
         let instance = self.instance(zone, site, endpoint_ips, charge);
         tx.insert_instance(&instance, &self.secrets)?;
+        self.note_origin(tx)?;
         self.plan_backups(tx, &instance)?;
         if self.request.dry_run {
             return Err(Refusal::DryRun.into());

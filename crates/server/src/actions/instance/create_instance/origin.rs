@@ -41,6 +41,14 @@ impl Creation {
         Some(Restore { serial: FIRST, backup: origin.backup, requested_at: self.now })
     }
 
+    /// Writes down where its first data come from.
+    pub(super) fn note_origin(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        match self.first_data() {
+            Some(restore) => tx.append_event(&restore.begun(&self.id)),
+            None => Ok(()),
+        }
+    }
+
     /// Has a Redis instance backed up by the default plan.
     pub(super) fn plan_backups(
         &self,
