@@ -47,13 +47,30 @@ struct Told {
     plain: BTreeSet<u64>,
     removed: BTreeSet<u64>,
     waited: BTreeSet<u64>,
-    /// Since when the next answer is waited for, and how long it took.
-    gap: Option<Instant>,
-    gaps: Vec<Duration>,
+    /// The fault that is being watched.
+    watch: Option<Watch>,
     /// The engines that acknowledged writes, one after the other, and when each began to.
     reigns: Vec<(String, Instant)>,
     /// Failures that clients saw.
     errors: u64,
+}
+
+/// How a fault shows to the first client.
+#[derive(Debug, Clone, Copy)]
+struct Watch {
+    began: Instant,
+    last: Instant,
+    gap: Option<Duration>,
+    longest: Duration,
+}
+
+/// How long clients waited because of a fault.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waits {
+    /// From the fault to the first acknowledgement of a write that was sent after it.
+    pub(super) first: Duration,
+    /// The longest time without an acknowledgement.
+    pub(super) longest: Duration,
 }
 
 /// A connection, and which engine is behind it.
@@ -68,14 +85,17 @@ impl Ledger {
         self.done.store(true, Ordering::Relaxed);
     }
 
-    /// The next answer to a write that is sent from here on ends a gap.
-    pub(super) fn watch_gap(&self) {
-        self.told().gap = Some(Instant::now());
+    /// A fault begins.
+    pub(super) fn watch(&self) {
+        let now = Instant::now();
+        let watch = Watch { began: now, last: now, gap: None, longest: Duration::ZERO };
+        self.told().watch = Some(watch);
     }
 
-    /// The gap, once it has ended.
-    pub(super) fn gap(&self) -> Option<Duration> {
-        self.told().gaps.pop()
+    /// What it showed so far, once a write was acknowledged again.
+    pub(super) fn waits(&self) -> Option<Waits> {
+        let Watch { gap, longest, .. } = self.told().watch?;
+        Some(Waits { first: gap?, longest })
     }
 
     /// How many failures clients saw so far.
@@ -121,12 +141,14 @@ impl Ledger {
         if last.is_none_or(|(reigning, since)| reigning != engine && sent > *since) {
             told.reigns.push((engine.to_owned(), now));
         }
-        if let Some(began) = told.gap
+        if let Some(watch) = &mut told.watch
             && writer == Writer::Plain
-            && sent > began
         {
-            told.gap = None;
-            told.gaps.push(now - began);
+            watch.longest = watch.longest.max(now - watch.last);
+            watch.last = now;
+            if sent > watch.began {
+                watch.gap.get_or_insert(now - watch.began);
+            }
         }
         match writer {
             Writer::Waiting => told.waited.insert(number),

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 use rustix::process::Signal;
@@ -13,10 +13,12 @@ use super::check::{Pair, signal, wait_until_whole};
 use super::fault::Fault;
 use super::ledger::{Ledger, Writer};
 use crate::ground::until;
-use crate::server::{Created, PAIR, create};
+use crate::server::{Created, PAIR, Server, create};
 
 /// Faults of one life. More of them that move the master, and the pair is damped.
 const FAULTS: usize = 3;
+/// Tries of one switch.
+const SWITCHES: usize = 20;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(1);
 /// For how long a master stops that is not replaced.
@@ -62,7 +64,7 @@ fn suffer(
     if fault.ends_serve() {
         let mut server = stage.server.write().unwrap_or_else(PoisonError::into_inner);
         let pair = Pair::find(&server.engines(), created)?;
-        ledger.watch_gap();
+        ledger.watch();
         server.kill()?;
         if fault == Fault::KillServeAndMaster {
             signal(pair.master, Signal::KILL)?;
@@ -74,13 +76,14 @@ fn suffer(
             befall(server, created, ledger, pair, fault)
         })?;
     }
-    let gap = until("a write is acknowledged again", PAUSE, || Ok(ledger.gap()))?;
+    until("a write is acknowledged again", PAUSE, || Ok(ledger.waits().map(drop)))?;
     stage.calling(|server| created.wait_until_normal(&mut server.client()?))?;
     wait_until_whole(created)?;
+    let waits = ledger.waits().context("nobody watched")?;
     let losses = ledger.compare(created)?;
     let (errors, reigns) = (ledger.errors() - errors, ledger.reigns() - reigns);
     let mut report = stage.report();
-    report.survived(fault, gap, losses);
+    report.survived(fault, waits, losses);
     if fault.is_silent() && errors > 0 {
         report.violated(format!("{}: {fault} showed in {errors} errors", created.id));
     }
@@ -92,13 +95,13 @@ fn suffer(
 
 /// What may happen while others call the API.
 fn befall(
-    server: &crate::server::Server<'_>,
+    server: &Server<'_>,
     created: &Created,
     ledger: &Ledger,
     pair: Pair,
     fault: Fault,
 ) -> anyhow::Result<()> {
-    ledger.watch_gap();
+    ledger.watch();
     match fault {
         Fault::KillMaster => signal(pair.master, Signal::KILL),
         Fault::KillReplica => signal(pair.replica, Signal::KILL),
@@ -112,25 +115,29 @@ fn befall(
             std::thread::sleep(MOMENT);
             signal(pair.master, Signal::CONT)
         }
-        Fault::Switch => {
-            let call = [("InstanceId", created.id.as_str())];
-            let answer = server.client()?.call("SwitchInstanceHA", &call)?;
-            ensure!(answer["TaskId"].is_string(), "{answer}");
-            created.wait_until_normal(&mut server.client()?)?;
-            let master = Pair::find(&server.engines(), created)?.master;
-            ensure!(master == pair.replica, "{} was not switched", created.id);
-            Ok(())
-        }
+        Fault::Switch => switch(server, created, pair),
         Fault::KillServe | Fault::KillServeAndMaster => Ok(()),
     }
 }
 
+/// A switch that a busy machine does not get done in time is given up, and asked for again.
+fn switch(server: &Server<'_>, created: &Created, pair: Pair) -> anyhow::Result<()> {
+    for _ in 0..SWITCHES {
+        let call = [("InstanceId", created.id.as_str())];
+        let answer = server.client()?.call("SwitchInstanceHA", &call)?;
+        ensure!(answer["TaskId"].is_string(), "{answer}");
+        created.wait_until_normal(&mut server.client()?)?;
+        if Pair::find(&server.engines(), created)?.master == pair.replica {
+            return Ok(());
+        }
+        wait_until_whole(created)?;
+    }
+    bail!("{} times a switch was given up", SWITCHES)
+}
+
 impl Stage<'_> {
     /// Does what needs the API.
-    fn calling<T>(
-        &self,
-        call: impl FnOnce(&crate::server::Server<'_>) -> anyhow::Result<T>,
-    ) -> anyhow::Result<T> {
+    fn calling<T>(&self, call: impl FnOnce(&Server<'_>) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let server = self.server.read().unwrap_or_else(PoisonError::into_inner);
         call(&server)
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::fault::Fault;
+use super::ledger::Waits;
 use crate::ground::say;
 use crate::sample::Sample;
 use crate::table::{Row, Table};
@@ -21,7 +22,7 @@ pub(super) struct Losses {
 /// What happened.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    gaps: BTreeMap<Fault, Vec<Duration>>,
+    waits: BTreeMap<Fault, Vec<Waits>>,
     losses: BTreeMap<Fault, Losses>,
     acknowledged: (u64, u64),
     lives: u64,
@@ -29,9 +30,9 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// A fault is over: how long no write was acknowledged, and what was lost.
-    pub(super) fn survived(&mut self, fault: Fault, gap: Duration, losses: Losses) {
-        self.gaps.entry(fault).or_default().push(gap);
+    /// A fault is over: how long clients waited, and what was lost.
+    pub(super) fn survived(&mut self, fault: Fault, waits: Waits, losses: Losses) {
+        self.waits.entry(fault).or_default().push(waits);
         let sum = self.losses.entry(fault).or_default();
         sum.plain += losses.plain;
         sum.waited += losses.waited;
@@ -60,16 +61,19 @@ impl Report {
 
     /// One line.
     pub(super) fn progress(&self) -> String {
-        let faults: usize = self.gaps.values().map(Vec::len).sum();
+        let faults: usize = self.waits.values().map(Vec::len).sum();
         format!("{} pairs, {faults} faults, {} violations", self.lives, self.violations.len())
     }
 
     /// Prints all of it.
     pub(super) fn print(&self) -> anyhow::Result<()> {
         let mut table = Table::default();
-        for (fault, gaps) in &self.gaps {
-            let name = format!("{fault}: to the next acknowledged write");
-            table.add(Row::new(name, "ms", Sample::of_ms(gaps)));
+        for (fault, waits) in &self.waits {
+            let row = |what: &str, of: fn(&Waits) -> &Duration| {
+                Row::new(format!("{fault}: {what}"), "ms", Sample::of_ms(waits.iter().map(of)))
+            };
+            table.add(row("to the next acknowledged write", |waits| &waits.first));
+            table.add(row("longest time without one", |waits| &waits.longest));
         }
         table.print()?;
         for (fault, Losses { plain, waited, resurrected }) in &self.losses {
@@ -85,7 +89,7 @@ impl Report {
 
     /// An error where something was violated, or nothing was tried.
     pub(super) fn verdict(&self) -> anyhow::Result<()> {
-        if self.gaps.is_empty() {
+        if self.waits.is_empty() {
             bail!("not a single fault was survived");
         }
         match self.violations.len() {
