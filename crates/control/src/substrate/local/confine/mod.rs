@@ -251,3 +251,6 @@ fn give_up_privileges() -> io::Result<()> {
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

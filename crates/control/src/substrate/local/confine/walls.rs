@@ -115,8 +115,8 @@ fn allow(
 fn loader(program: &Path) -> io::Result<Option<PathBuf>> {
     const INTERPRETER: u32 = 3;
     let mut file = File::open(program)?;
-    let mut head = [0; 64];
-    file.read_exact(&mut head)?;
+    let mut head = Vec::new();
+    file.by_ref().take(64).read_to_end(&mut head)?;
     if !head.starts_with(b"\x7fELF\x02") {
         return Err(io::Error::other("an engine that is no 64-bit program can't be confined"));
     }
