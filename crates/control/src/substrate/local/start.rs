@@ -133,7 +133,7 @@ impl Inner {
                 logins::write(&own, &confiner, cell)
                     .map_err(machine("writing the login database (saslpasswd2)"))?;
             }
-            let spawned = spawn(&confiner, &path, cell, log, launch);
+            let spawned = spawn(&confiner, &path, cell, log, &launch);
             spawned.map(Some).map_err(machine("starting the engine"))
         })
         .await?;
@@ -252,7 +252,7 @@ fn spawn(
     path: &Path,
     cell: Cell<'_>,
     log: File,
-    launch: Launch,
+    launch: &Launch,
 ) -> io::Result<Process> {
     let input = launch.input.as_ref().map(|input| ready_to_read(input.expose())).transpose()?;
     let streams = Streams {
@@ -260,7 +260,7 @@ fn spawn(
         output: log.try_clone()?.into(),
         error: log.into(),
     };
-    let mut child = confiner.spawn(path, &launch, cell, streams)?;
+    let mut child = confiner.spawn(path, launch, cell, streams)?;
     // A child keeps its number until it is reaped, which only the holder does.
     Process::hold(child.id()).or_else(|error| {
         child.kill()?;

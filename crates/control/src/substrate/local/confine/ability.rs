@@ -26,6 +26,13 @@ pub struct Abilities {
     pub walls: Result<i32, String>,
 }
 
+impl Abilities {
+    /// Why engines can't be confined in full.
+    pub fn missing(&self) -> Option<&str> {
+        self.users.as_ref().err().or(self.walls.as_ref().err()).map(String::as_str)
+    }
+}
+
 /// Looks what there is. Changes nothing.
 pub fn abilities(first_user: u32) -> Abilities {
     Abilities { users: users(first_user), walls: walls::version() }

@@ -82,8 +82,7 @@ impl Limits {
             self.0.iter().filter(|(resource, _)| *resource != Resource::Nproc || user.is_some());
         let limits: Vec<_> =
             bounds.map(|(resource, bound)| (*resource, limit(*resource, *bound))).collect();
-        let set =
-            || limits.iter().try_for_each(|(resource, limit)| set(pid, *resource, limit.clone()));
+        let set = || limits.iter().try_for_each(|(resource, limit)| set(pid, *resource, *limit));
         match (set(), user) {
             (Err(Errno::PERM), Some(user)) => Ok(as_real_user(user, set)?),
             (done, _) => Ok(done?),

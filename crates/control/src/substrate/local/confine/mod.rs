@@ -102,21 +102,20 @@ impl Confiner {
         if confine == Confine::Off {
             return Ok(Self { confines: false, first_user: None, walls: false });
         }
-        let able = abilities(first_user);
-        let users = able.users.and_then(|()| owner::may_be_given(scratch, first_user));
-        if confine == Confine::Require {
-            let missing = users.as_ref().err().or(able.walls.as_ref().err());
-            if let Some(missing) = missing {
-                return Err(io::Error::other(missing.clone()));
-            }
+        let mut able = abilities(first_user);
+        able.users = able.users.and_then(|()| owner::may_be_given(scratch, first_user));
+        if confine == Confine::Require
+            && let Some(missing) = able.missing()
+        {
+            return Err(io::Error::other(missing.to_owned()));
         }
-        if let Err(reason) = &users {
+        if let Err(reason) = &able.users {
             tracing::info!(reason, "engines have no users of their own");
         }
         if let Err(reason) = &able.walls {
             tracing::warn!(reason, "engines are not kept to their directories and ports");
         }
-        let first_user = users.is_ok().then_some(first_user);
+        let first_user = able.users.is_ok().then_some(first_user);
         Ok(Self { confines: true, first_user, walls: able.walls.is_ok() })
     }
 
@@ -145,9 +144,9 @@ impl Confiner {
     ) -> io::Result<Child> {
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("confine".into());
-            let begin = || self.begin(program, launch, cell, streams);
-            let begun = thread.spawn_scoped(scope, begin)?.join();
-            begun.unwrap_or_else(|_| Err(io::Error::other("a defect: the thread panicked")))
+            let work = || self.begin(program, launch, cell, streams);
+            let child = thread.spawn_scoped(scope, work)?.join();
+            child.unwrap_or_else(|_| Err(io::Error::other("a defect: the thread panicked")))
         })
     }
 
