@@ -57,7 +57,7 @@ use ourkv_domain::network::HostAddresses;
 use rustix::fs::OFlags;
 use tokio::sync::broadcast;
 
-use self::confine::{Confinement, Confiner};
+use self::confine::{Confinement, Confiner, end_all_of};
 pub use self::host_address::may_add_addresses;
 use self::layout::Layout;
 use self::member::{Place, Running, Slot};
@@ -285,7 +285,14 @@ impl Inner {
         }
         host_address::release(*unit.address.ip()).await?;
         let (layout, unit) = (self.layout.clone(), unit.clone());
+        let user = self.confiner.user_at(*unit.address.ip());
         blocking(move || {
+            // The next instance at the address has the same user. So has one of another control
+            // plane of this machine, and who listens there is not ended.
+            const ENDING: &str = "ending what is left of the instance";
+            if !address::is_listened_on(*unit.address.ip()).map_err(machine(ENDING))? {
+                end_all_of(user).map_err(machine(ENDING))?;
+            }
             layout.remove(&unit).map_err(machine("removing the instance's directory"))?;
             Ok(unit)
         })

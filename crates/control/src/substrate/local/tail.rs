@@ -158,7 +158,8 @@ impl Growing {
         let Ok(child) = writer.map(Process::hold).transpose() else {
             return Ok(None);
         };
-        if writer.is_some_and(|pid| !works_in(pid, directory)) {
+        let elsewhere = |child: &Process| !works_in(child.pid(), directory) && !child.is_over();
+        if child.as_ref().is_some_and(elsewhere) {
             return Ok(None);
         }
         match private().read(true).open(name) {

@@ -23,7 +23,7 @@ use rustix::process::Signal;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::Receiver;
 
-use super::confine::{Cell, Confiner, Limits, Streams, give_path};
+use super::confine::{Cell, Confiner, Limits, Streams, end_all_of, give_path};
 use super::process::{End, Process};
 use super::sink::pour;
 use super::{Trouble, adopt, blocking, log, machine};
@@ -54,6 +54,7 @@ pub(super) struct Trials {
 /// One engine that is tried. It ends with this value.
 struct Trial {
     directory: PathBuf,
+    user: Option<u32>,
     process: Arc<Process>,
     _owner: File,
 }
@@ -192,6 +193,9 @@ impl Drop for Trial {
         }
         self.process.ends_within(GONE_WITHIN);
         self.process.reap();
+        if let Err(error) = end_all_of(self.user) {
+            tracing::warn!(%error, "cannot end what a trial may have left");
+        }
         if let Err(error) = std::fs::remove_dir_all(&self.directory) {
             tracing::warn!(%error, "cannot remove the directory of a trial");
         }
@@ -250,9 +254,11 @@ fn begin(
     let trial = set_up(&place, source).and_then(|(owner, log)| {
         spawn(confiner, &place, binary, capacity_mb, log).map(|process| (owner, process))
     });
-    let directory = place.directory;
+    let Place { directory, user } = place;
     match trial {
-        Ok((owner, process)) => Ok(Trial { directory, process: Arc::new(process), _owner: owner }),
+        Ok((owner, process)) => {
+            Ok(Trial { directory, user, process: Arc::new(process), _owner: owner })
+        }
         Err(error) => {
             std::fs::remove_dir_all(&directory)?;
             Err(error)

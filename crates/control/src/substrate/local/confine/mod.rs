@@ -184,6 +184,11 @@ impl Confiner {
     }
 }
 
+/// Ends what is left of a user who has nothing to run any more.
+pub(super) fn end_all_of(user: Option<u32>) -> io::Result<()> {
+    user.map_or(Ok(()), user::end_all)
+}
+
 /// Has a directory, and all in it, belong to who is to run there.
 pub(super) fn hand_over(directory: &Path, user: Option<u32>) -> io::Result<()> {
     owner::hand_over(directory, user.unwrap_or_else(|| rustix::process::geteuid().as_raw()))

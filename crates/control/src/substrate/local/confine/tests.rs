@@ -15,6 +15,7 @@ use super::*;
 const PYTHON: &str = "/usr/bin/python3";
 const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 201, 0, 61);
 const OTHER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 201, 0, 62);
+const FUGITIVES_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 201, 0, 63);
 /// An unprivileged user that every machine has.
 const NOBODY: u32 = 65534;
 
@@ -282,6 +283,47 @@ fn what_is_not_confined_reaches_it_all() {
     let answers = probe(&Confiner::new(off, scratch.path()).unwrap());
     for (name, _) in REFUSED_BY_WALLS {
         assert_eq!(answers[*name], "done", "{name}: {answers:?}");
+    }
+}
+
+/// It leaves its directory and its process group, and hangs on to nothing.
+const FUGITIVE: &str = r#"
+import os, signal, time
+if os.fork() == 0:
+    os.setsid(); os.chdir("/"); os.closerange(2, 100)
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        os.close(1)
+        while True:
+            if os.fork() == 0:
+                time.sleep(0.01)
+                os._exit(0)
+            os.wait()
+    os._exit(0)
+"#;
+
+#[test]
+fn nothing_outlives_what_a_user_was_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    let confiner = Confiner::new(Confinement::default(), scratch.path()).unwrap();
+    let Some(user) = confiner.user_at(FUGITIVES_ADDRESS) else {
+        return end_all_of(None).unwrap();
+    };
+    let home = Home::new();
+    let words = ["-c", FUGITIVE];
+    let child = run(&confiner, &home.directory("a"), FUGITIVES_ADDRESS, 6379, &words);
+    let told = child.wait_with_output().unwrap();
+    let pid: i32 = String::from_utf8(told.stdout).unwrap().trim().parse().unwrap();
+    let runs = || {
+        let stat = procfs::process::Process::new(pid).and_then(|process| process.stat());
+        stat.is_ok_and(|stat| stat.state != 'Z')
+    };
+    assert!(runs());
+    end_all_of(Some(user)).unwrap();
+    let began = std::time::Instant::now();
+    while runs() {
+        assert!(began.elapsed().as_secs() < 10, "it goes on");
+        std::thread::yield_now();
     }
 }
 

@@ -1,10 +1,16 @@
 //! Which user an engine runs as: a number that follows from its address, so nothing has to be kept
 //! and no two instances of a machine share one.
 
+use std::io;
 use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
 /// Addresses and trials are numbered by 24 bits, in a row of these.
 const ROW: u32 = 1 << 24;
+
+/// Trials of one process that have different users.
+const TURNS: u32 = 1 << 10;
 
 /// How many ids are used from the first one on: a row each for addresses in 127.0.0.0/8, 10.0.0.0/8,
 /// 172.0.0.0/8 and 192.0.0.0/8, one for all others, and one for trials.
@@ -30,10 +36,20 @@ pub(super) fn at(first: u32, address: Ipv4Addr) -> u32 {
     first + row * ROW + u32::from(address) % ROW
 }
 
-/// The user of a trial of a process: one of eight in turn.
+/// The user of a trial of a process: one of its own, in turn.
 pub(super) fn of_trial(first: u32, process: u32, number: u64) -> u32 {
-    let turn = u32::try_from(number % 8).unwrap_or(0);
-    first + 5 * ROW + (process.wrapping_mul(8) + turn) % ROW
+    let turn = u32::try_from(number % u64::from(TURNS)).unwrap_or(0);
+    first + 5 * ROW + process.wrapping_mul(TURNS).wrapping_add(turn) % ROW
+}
+
+/// Ends whatever runs as one of these users, wherever it went to: nobody else is that user. One who
+/// may signal only his own signals all that he may, at one instant, so nothing escapes by forking.
+pub(super) fn end_all(user: u32) -> io::Result<()> {
+    let mut everything = Command::new("/bin/sh");
+    everything.args(["-c", "kill -KILL -1"]).env_clear().current_dir("/").process_group(0);
+    everything.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // It fails where there is nothing to end.
+    everything.uid(user).gid(user).status().map(drop)
 }
 
 #[cfg(test)]
