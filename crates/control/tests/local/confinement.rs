@@ -251,3 +251,21 @@ async fn a_script_in_an_engines_place_is_not_started() {
     assert!(local.observe(&unit).await.unwrap().running.is_empty());
     take_down(&local, &unit).await;
 }
+
+/// Its user could neither go there nor read the way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_in_a_closed_home_runs_under_its_own_name() {
+    let mut ground = Ground::new(108);
+    let home = tempfile::tempdir().unwrap();
+    let usual = usual_redis().await;
+    let path = home.path().join("redis-7.0").join("redis-server");
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    std::fs::copy(usual.path.canonicalize().unwrap(), &path).unwrap();
+    let local = ground.local(Engines::of(vec![Binary { path: path.clone(), ..usual }]));
+    let unit = ground.redis(NodeType::StandAlone, EngineVersion::V5_0);
+    bring_up(&local, &unit).await;
+    let process = Process::new(ground.pid(&unit, Member::First)).unwrap();
+    assert_eq!(process.stat().unwrap().comm, "redis-server");
+    assert_eq!(process.exe().unwrap(), path.canonicalize().unwrap());
+    take_down(&local, &unit).await;
+}

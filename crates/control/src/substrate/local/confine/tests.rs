@@ -4,7 +4,7 @@
 //! engines are, tries everything once and tells what the kernel answered.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -15,6 +15,7 @@ use super::*;
 const PYTHON: &str = "/usr/bin/python3";
 const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 201, 0, 61);
 const OTHER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 201, 0, 62);
+const GREEDY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 201, 0, 64);
 const FUGITIVES_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 201, 0, 63);
 /// An unprivileged user that every machine has.
 const NOBODY: u32 = 65534;
@@ -284,6 +285,61 @@ fn what_is_not_confined_reaches_it_all() {
     for (name, _) in REFUSED_BY_WALLS {
         assert_eq!(answers[*name], "done", "{name}: {answers:?}");
     }
+}
+
+/// It takes what it can get, once it has its bounds, and tells how much that was.
+const GREEDY: &str = r#"
+import mmap, os, signal, sys
+sys.stdin.readline()
+children, files, memory = [], [], []
+try:
+    while len(children) < 200:
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        children.append(child)
+except OSError:
+    pass
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+try:
+    while len(memory) < 100:
+        memory.append(mmap.mmap(-1, 64 << 20))
+except (OSError, MemoryError):
+    pass
+try:
+    while len(files) < 1000:
+        files.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+print(len(children), len(memory), len(files))
+"#;
+
+#[test]
+fn no_process_gets_more_than_its_bounds() {
+    let scratch = tempfile::tempdir().unwrap();
+    let confiner = Confiner::new(Confinement::default(), scratch.path()).unwrap();
+    let (home, user) = (Home::new(), confiner.user_at(GREEDY_ADDRESS));
+    let directory = home.directory("a");
+    hand_over(&directory, user).unwrap();
+    let arguments = ["-c", GREEDY].map(str::to_owned).to_vec();
+    let launch = Launch { arguments, environment: Vec::new(), input: None };
+    let cell = Cell { directory: &directory, user, port: None, priority: None };
+    let (input, output, error) = (Stdio::piped(), Stdio::piped(), Stdio::inherit());
+    let streams = Streams { input, output, error };
+    let mut child = confiner.spawn(PYTHON.as_ref(), &launch, cell, streams).unwrap();
+    // 64 MB: an address space of 1 GB and twice that.
+    Limits::of_trial(64).put_on(child.id(), user).unwrap();
+    child.stdin.take().unwrap().write_all(b"begin\n").unwrap();
+    let told = child.wait_with_output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let told: Vec<u32> = told.split_whitespace().map(|word| word.parse().unwrap()).collect();
+    let [children, memory, files] = told[..] else { panic!("{told:?}") };
+    // It is one of its user's processes itself; without a user of its own nobody counts them.
+    assert_eq!(children, if user.is_some() { 63 } else { 200 });
+    assert!((10..18).contains(&memory), "{memory}");
+    assert!((40..64).contains(&files), "{files}");
 }
 
 /// It leaves its directory and its process group, and hangs on to nothing.
