@@ -38,6 +38,9 @@ const OWNER: &str = "owner.lock";
 /// lowest priority.
 const DONE_WITHIN: Duration = Duration::from_mins(30);
 const GONE_WITHIN: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+/// How many this process has begun, wherever: what is left of one is ended by its user, so no two
+/// have the same.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
 const LOWEST_PRIORITY: i32 = 19;
 /// The kernel's scale ends here.
 const OOM_FIRST: &str = "1000";
@@ -48,7 +51,6 @@ const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 pub(super) struct Trials {
     root: PathBuf,
     confiner: Confiner,
-    begun: AtomicU64,
 }
 
 /// One engine that is tried. It ends with this value.
@@ -78,7 +80,7 @@ impl Trials {
         for entry in std::fs::read_dir(&root)? {
             collect(&entry?.path(), engines)?;
         }
-        Ok(Self { root, confiner, begun: AtomicU64::new(0) })
+        Ok(Self { root, confiner })
     }
 
     /// Has an engine load a stream.
@@ -121,7 +123,7 @@ impl Trials {
         capacity_mb: i64,
         source: Source,
     ) -> Result<Trial, Trouble> {
-        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let number = BEGUN.fetch_add(1, Ordering::Relaxed);
         let directory = self.root.join(format!("{}-{number}", std::process::id()));
         let (confiner, user) = (self.confiner.clone(), self.confiner.user_of_trial(number));
         let work = move || {
