@@ -4,6 +4,8 @@
 
 #[path = "local/adoption.rs"]
 mod adoption;
+#[path = "local/confinement.rs"]
+mod confinement;
 #[path = "local/damage.rs"]
 mod damage;
 #[path = "local/ground.rs"]

@@ -14,6 +14,7 @@ use ourkv_control::dns::{Dns, DnsError};
 use ourkv_control::engine::Engines;
 use ourkv_control::jobs::{self, Jobs};
 use ourkv_control::reconciler::{self, Reconciler};
+use ourkv_control::substrate::local::confine::{Confinement, abilities};
 use ourkv_control::substrate::local::{self, Local};
 use ourkv_control::substrate::{Substrate, Trouble};
 use ourkv_domain::catalogue::Catalogue;
@@ -92,6 +93,12 @@ pub enum StartError {
          systemd unit), run it as root, or turn the setting off"
     )]
     MayNotAddAddresses,
+    /// Engines are to be confined in full, and can't be.
+    #[error(
+        "engines.confine is `require`, and {0}; see Confinement in docs/operations.md, or set it \
+         to `auto`"
+    )]
+    Unconfined(String),
     /// Backups can't be kept where they should be.
     #[error("backups can't be kept: {0}")]
     Shelf(#[from] ShelfError),
@@ -117,6 +124,8 @@ pub enum Place {
         engines: PathBuf,
         /// Which addresses it serves.
         serves: HostAddresses,
+        /// How engines are confined.
+        confinement: Confinement,
     },
     /// This one.
     Given(Arc<dyn Substrate>),
@@ -132,6 +141,11 @@ impl Running {
     ) -> Result<Self, StartError> {
         if config.network.host_addresses == HostAddresses::Any && !local::may_add_addresses() {
             return Err(StartError::MayNotAddAddresses);
+        }
+        if config.engines.confine == config::Confine::Require
+            && let Some(reason) = abilities(config.engines.first_user).missing()
+        {
+            return Err(StartError::Unconfined(reason.to_owned()));
         }
         let listener = listen(config.listen).await?;
         let address = local_address(&listener, config.listen)?;
@@ -388,9 +402,9 @@ impl Making {
 async fn substrate(opened: &Opened, place: Place) -> Result<Arc<dyn Substrate>, StartError> {
     match place {
         Place::Given(substrate) => Ok(substrate),
-        Place::Local { engines, serves } => {
+        Place::Local { engines, serves, confinement } => {
             let engines = Engines::discover(&[engines]).await;
-            Ok(Arc::new(Local::new(opened.dir.path(), engines, serves)?))
+            Ok(Arc::new(Local::confined(opened.dir.path(), engines, serves, confinement)?))
         }
     }
 }

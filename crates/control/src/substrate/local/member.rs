@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
+use super::confine::Limits;
 use super::process::Process;
 use super::{Inner, Member, Trouble, Unit, address, adopt, blocking, log, machine};
 use crate::engine::redis_admin::Accounts;
@@ -141,11 +142,26 @@ impl Inner {
             if let Some(running) = found {
                 tracing::info!(instance = %unit.id, %member, pid = running.process.pid(), "adopted");
                 running.process.miss(true);
+                self.bound(unit, &running);
                 self.watch(unit, &running);
                 known.running = Some(running);
             }
         }
         Ok(known.running.clone())
+    }
+
+    /// Puts bounds on an engine. One that runs without does not run worse.
+    pub(super) fn bound(&self, unit: &Unit, running: &Running) {
+        if !self.confiner.confines() {
+            return;
+        }
+        let user = self.confiner.user_at(*unit.address.ip());
+        let bounded = Limits::of_engine(unit).put_on(running.process.pid(), user);
+        if let Err(error) = bounded
+            && !running.process.is_over()
+        {
+            tracing::warn!(instance = %unit.id, %error, "an engine runs without all its bounds");
+        }
     }
 }
 
