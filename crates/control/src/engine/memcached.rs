@@ -19,6 +19,7 @@ use super::{Launch, RESERVED_CONNECTIONS};
 use crate::substrate::Unit;
 
 const LOGINS: &str = "sasldb";
+const FRESH_LOGINS: &str = "sasldb.new";
 const LOGIN_SETTINGS: &str = "memcached.conf";
 /// Up to this size, in MB, one thread is enough and costs the least while idle.
 const SMALL_MB: i64 = 1024;
@@ -50,13 +51,11 @@ pub fn launch(unit: &Unit, directory: &Path) -> Launch {
 }
 
 /// Writes the login database of a member. The realm is the machine's name, so it is written anew
-/// before every start.
+/// before every start. An engine that runs looks it up at every login, so what it finds there is
+/// whole at any time: the old or the new.
 pub async fn write_logins(unit: &Unit, directory: &Path) -> std::io::Result<()> {
-    let logins = directory.join(LOGINS);
-    match tokio::fs::remove_file(&logins).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    let (logins, fresh) = (directory.join(LOGINS), directory.join(FRESH_LOGINS));
+    remove(&fresh).await?;
     let settings = format!(
         "mech_list: plain\npwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\n",
         logins.display()
@@ -67,8 +66,18 @@ pub async fn write_logins(unit: &Unit, directory: &Path) -> std::io::Result<()> 
     file.write_all(settings.as_bytes()).await?;
     file.flush().await?;
     match &unit.secrets.password {
-        Some(password) => add_login(&logins, unit.id.as_str(), password).await,
-        None => Ok(()),
+        Some(password) => {
+            add_login(&fresh, unit.id.as_str(), password).await?;
+            tokio::fs::rename(&fresh, &logins).await
+        }
+        None => remove(&logins).await,
+    }
+}
+
+async fn remove(file: &Path) -> std::io::Result<()> {
+    match tokio::fs::remove_file(file).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

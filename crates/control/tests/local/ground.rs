@@ -98,6 +98,7 @@ impl Ground {
                 password: Some(PASSWORD.into()),
                 admin: ADMIN.into(),
                 replication: LINK.into(),
+                change: None,
             },
         }
     }
