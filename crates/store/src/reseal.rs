@@ -21,6 +21,9 @@ struct Sealed {
     context: fn(&[Value]) -> Option<String>,
 }
 
+/// A sealed value: the key of its row, what it is bound to, and itself.
+type Found = (Vec<Value>, String, Vec<u8>);
+
 /// All of them.
 const SEALED: [Sealed; 7] = [
     Sealed {
@@ -127,7 +130,7 @@ impl Tx<'_> {
         &mut self,
         sealed: &Sealed,
         tail: &str,
-    ) -> Result<Vec<(Vec<Value>, String, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         let Sealed { table, column, key, context } = sealed;
         let sql = format!(
             "SELECT {}, {column} FROM {table} WHERE {column} IS NOT NULL{tail}",
