@@ -15,6 +15,8 @@ mod common;
 mod coverage;
 mod create_instance;
 mod damage;
+mod database_loss;
+mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod instances;
@@ -27,6 +29,7 @@ mod protocol;
 mod races;
 #[cfg(feature = "failpoints")]
 mod refusals;
+mod relay;
 #[cfg(feature = "failpoints")]
 mod remembered;
 mod restore;
