@@ -181,7 +181,8 @@ fn read(path: &std::path::Path) -> Result<Held, OpenError> {
 
 fn name(key: &Key) -> String {
     let digest = Sha256::new().chain_update(b"ourkv name of a key\0").chain_update(key).finalize();
-    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    let number = digest[..4].iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+    format!("{number:08x}")
 }
 
 #[cfg(test)]

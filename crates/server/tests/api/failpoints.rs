@@ -49,8 +49,9 @@ fn whatever_breaks_it_ends_whole_or_gone(
 }
 
 /// Beginnings of the names of steps that only restores, proofs and removals of backups have, and
-/// backups that fail; [`crate::backup_steps`] breaks those.
-const ELSEWHERE: [&str; 13] = [
+/// backups that fail, which [`crate::backup_steps`] breaks, and changes of passwords, which
+/// [`crate::passwords`] breaks.
+const ELSEWHERE: [&str; 16] = [
     "fetch",
     "stage",
     "prove",
@@ -58,6 +59,9 @@ const ELSEWHERE: [&str; 13] = [
     "record_restored",
     "give_up_restore",
     "tidy",
+    "admit_password",
+    "record_password",
+    "dismiss_passwords",
     "backup_clear",
     "backup_fail",
     "backup_prove",

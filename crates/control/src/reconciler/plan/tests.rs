@@ -483,7 +483,7 @@ fn keeps_its_word(wish: &Wish, seen: &Seen, stage: &Stage, given_up: bool) {
         }
         Stage::Demote(_) => assert_eq!(wish.halt, Halt::Done, "writes go on: {}", at()),
         Stage::TakeOver(lead) | Stage::Acknowledge(lead) => {
-            assert!(lead.epoch > wish.lead.epoch, "{}", at())
+            assert!(lead.epoch > wish.lead.epoch, "{}", at());
         }
         Stage::Elect => assert!(wish.choice.is_none(), "elects twice: {}", at()),
         Stage::Remove | Stage::Forget => {

@@ -192,8 +192,9 @@ impl Post {
     }
 
     /// Does something else from here on; who may log in stays.
-    fn turn_to(&mut self, post: Self) {
-        *self = Self { passwords: std::mem::take(&mut self.passwords), ..post };
+    fn turn_to(&mut self, mut post: Self) {
+        post.passwords = std::mem::take(&mut self.passwords);
+        *self = post;
     }
 
     fn health(&self, is_master: bool) -> Health {
