@@ -2,8 +2,12 @@
 //!
 //! Every figure is taken in one run, beside its floor, on the real release binary and real
 //! engines; only the throughput of figure (f) runs on an in-memory substrate, in a process of its
-//! own. `make chaos` and `make soak` are in `chaos/`. Everything is bounded in count and time, stays on loopback addresses, and is ended by pid
-//! whatever happens. `docs/benchmarks.md` says what each figure means.
+//! own. `docs/benchmarks.md` says what each figure means.
+//!
+//! `make chaos` and `make soak` are [`chaos`]: `docs/reliability.md`.
+//!
+//! Everything is bounded in count and time, stays on loopback addresses, and is ended by pid
+//! whatever happens.
 
 mod backup;
 mod bare;

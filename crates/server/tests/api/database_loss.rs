@@ -72,9 +72,9 @@ fn delete_all(server: &Ourkv, relay: &Relay) {
 #[test]
 fn engines_and_failover_go_on_without_the_database() {
     let (relay, server) = served_through_a_relay();
-    let alone = server.normal(&[STANDALONE, ("EngineVersion", "7.0")]);
+    let alone = server.normal(&[STANDALONE, ("EngineVersion", "4.0")]);
     let pair =
-        server.normal(&[("InstanceClass", "redis.master.small.default"), ("EngineVersion", "7.0")]);
+        server.normal(&[("InstanceClass", "redis.master.small.default"), ("EngineVersion", "4.0")]);
     let mut tenant = login(&pair);
     let () = tenant.set("key", "value").unwrap();
     assert_eq!(redis::cmd("WAIT").arg(&[1, 5000]).query::<u32>(&mut tenant).unwrap(), 1);
