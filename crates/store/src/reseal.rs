@@ -126,11 +126,7 @@ impl Tx<'_> {
     }
 
     /// The values of a column, each with the key of its row and what it is bound to.
-    fn sealed_values(
-        &mut self,
-        sealed: &Sealed,
-        tail: &str,
-    ) -> Result<Vec<Found>, StoreError> {
+    fn sealed_values(&mut self, sealed: &Sealed, tail: &str) -> Result<Vec<Found>, StoreError> {
         let Sealed { table, column, key, context } = sealed;
         let sql = format!(
             "SELECT {}, {column} FROM {table} WHERE {column} IS NOT NULL{tail}",

@@ -51,7 +51,8 @@ struct Canary {
 
 impl Canary {
     fn new(name: &'static str, secret: &[u8]) -> Self {
-        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: Vec<_> = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex.concat();
         let mut forms = vec![hex.to_uppercase(), hex];
         // Wherever it begins within the text that was encoded.
         for ahead in 0..3 {
@@ -339,14 +340,14 @@ impl Scene {
 fn monitored(watcher: &mut redis::Connection, created: &Value, password: &str) -> String {
     watcher.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let begun = watcher.req_command(&redis::cmd("MONITOR"));
-    let mut seen = format!("{begun:?}");
+    let mut seen = vec![format!("{begun:?}")];
     if begun.is_ok() {
         log_in_with(created, password).unwrap();
         while let Ok(line) = watcher.recv_response() {
-            seen.push_str(&format!("{line:?}\n"));
+            seen.push(format!("{line:?}"));
         }
     }
-    seen
+    seen.concat()
 }
 
 /// What is found of the canaries in some text.
@@ -378,6 +379,19 @@ fn cores_are_off(server: &Ourkv) {
         let words: Vec<_> = core.split_whitespace().collect();
         assert_eq!(words[4..6], ["0", "0"], "{limits}");
     }
+}
+
+/// The passwords that were chosen.
+fn chosen() -> Vec<Canary> {
+    let chosen = [
+        ("created", CREATED),
+        ("reset", RESET),
+        ("modified", MODIFIED),
+        ("wrong", WRONG),
+        ("cloned", CLONED),
+        ("malformed", MALFORMED),
+    ];
+    chosen.map(|(name, password)| Canary::new(name, password.as_bytes())).into()
 }
 
 /// The secrets that were drawn: of keys, of the engines, and the keys themselves.
@@ -429,16 +443,7 @@ fn no_secret_is_left_behind_shown_or_told() {
     cores_are_off(&scene.server);
     let processes = sampler.end();
 
-    let mut canaries: Vec<_> = [
-        ("created", CREATED),
-        ("reset", RESET),
-        ("modified", MODIFIED),
-        ("wrong", WRONG),
-        ("cloned", CLONED),
-        ("malformed", MALFORMED),
-    ]
-    .map(|(name, password)| Canary::new(name, password.as_bytes()))
-    .into();
+    let mut canaries = chosen();
     canaries.extend(drawn(&scene, &second_key, &keys));
 
     let mut leaks = Vec::new();

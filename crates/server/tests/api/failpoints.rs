@@ -49,9 +49,8 @@ fn whatever_breaks_it_ends_whole_or_gone(
 }
 
 /// Beginnings of the names of steps that only restores, proofs and removals of backups have, and
-/// backups that fail, which [`crate::backup_steps`] breaks, and changes of passwords, which
-/// [`crate::passwords`] breaks.
-const ELSEWHERE: [&str; 16] = [
+/// backups that fail; [`crate::backup_steps`] breaks those.
+const ELSEWHERE: [&str; 13] = [
     "fetch",
     "stage",
     "prove",
@@ -59,9 +58,6 @@ const ELSEWHERE: [&str; 16] = [
     "record_restored",
     "give_up_restore",
     "tidy",
-    "admit_password",
-    "record_password",
-    "dismiss_passwords",
     "backup_clear",
     "backup_fail",
     "backup_prove",
@@ -90,6 +86,18 @@ const OF_ROLES: [&str; 9] = [
     "journal",
 ];
 
+/// The same of a change of passwords; [`crate::passwords`] breaks those.
+const OF_PASSWORDS: [&str; 3] = ["admit_password", "record_password", "dismiss_passwords"];
+
+fn is_of_passwords(point: &str) -> bool {
+    OF_PASSWORDS.iter().any(|name| point.starts_with(name))
+}
+
+/// The failpoints of a change of passwords.
+pub(crate) fn points_of_passwords() -> Vec<String> {
+    all_points().into_iter().filter(|point| is_of_passwords(point)).collect()
+}
+
 fn is_of_roles(point: &str) -> bool {
     OF_ROLES.iter().any(|name| point.starts_with(name))
 }
@@ -101,7 +109,8 @@ pub(crate) fn points_of_roles() -> Vec<String> {
 
 /// All other failpoints.
 pub(crate) fn points() -> Vec<String> {
-    all_points().into_iter().filter(|point| !is_of_roles(point)).collect()
+    let others = |point: &String| !is_of_roles(point) && !is_of_passwords(point);
+    all_points().into_iter().filter(others).collect()
 }
 
 fn all_points() -> Vec<String> {

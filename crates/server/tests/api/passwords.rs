@@ -186,18 +186,13 @@ fn another_account_replaces_no_password() {
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_process_that_ends_at_any_step_leaves_a_way_in_and_is_followed_by_one_that_goes_on() {
-    const STEPS: [&str; 4] = [
-        "admit_password",
-        "record_password_admitted",
-        "dismiss_passwords",
-        "record_password_reset",
-    ];
     let mut server = Ourkv::start();
     let shapes = [&[STANDALONE][..], &[PAIR], &[PAIR, ("EngineVersion", "4.0")]];
     let created: Vec<_> = shapes.iter().map(|shape| server.normal(shape)).collect();
     let mut former = PASSWORD.to_owned();
-    let points = STEPS.iter().flat_map(|step| [format!("{step}.before"), format!("{step}.after")]);
-    for (times, point) in points.enumerate() {
+    let points = crate::failpoints::points_of_passwords();
+    assert_eq!(points.len(), 8, "{points:?}");
+    for (times, point) in points.into_iter().enumerate() {
         let wanted = format!("Wanted-Passw0rd-{times}");
         server.restart(&[("FAILPOINTS", &format!("{point}=return(abort)"))]);
         let mut sessions: Vec<_> =
