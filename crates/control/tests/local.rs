@@ -20,6 +20,8 @@ mod lifecycle;
 mod lockdown;
 #[path = "local/memcache.rs"]
 mod memcache;
+#[path = "local/passwords.rs"]
+mod passwords;
 #[path = "local/restores.rs"]
 mod restores;
 #[path = "local/roles.rs"]

@@ -19,7 +19,7 @@ use ourkv_domain::ids::{
 };
 use ourkv_domain::instance::name::InstanceName;
 use ourkv_domain::instance::{
-    ChargeType, EngineVersion, InstanceType, Intent, Member, NetworkType, NodeType, Status,
+    ChargeType, EngineVersion, InstanceType, Intent, Member, NetworkType, NodeType, Status, Stride,
 };
 use ourkv_domain::parameter::Parameters;
 
@@ -103,6 +103,12 @@ impl<T: ToValue + ?Sized> ToValue for &T {
 impl ToValue for Value {
     fn to_value(&self) -> Value {
         self.clone()
+    }
+}
+
+impl FromValue for Value {
+    fn from_value(value: Value) -> Option<Self> {
+        Some(value)
     }
 }
 
@@ -228,7 +234,7 @@ ids! {
 
 words! {
     BackupMode, BackupStage, ChargeType, EngineVersion, EntryKind, EventKind, InstanceType, Intent,
-    Member, NetworkType, NodeType, OrderKind, Status,
+    Member, NetworkType, NodeType, OrderKind, Status, Stride,
 }
 
 texts! {

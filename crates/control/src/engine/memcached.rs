@@ -18,6 +18,8 @@ use crate::substrate::Unit;
 
 /// The login database, in the member's directory.
 pub const LOGINS: &str = "sasldb";
+/// Where it is written before it takes its place.
+pub const FRESH_LOGINS: &str = "sasldb.new";
 /// Where memcached looks for it.
 pub const LOGIN_SETTINGS: &str = "memcached.conf";
 /// Up to this size, in MB, one thread is enough and costs the least while idle.
@@ -58,7 +60,8 @@ pub fn login_settings() -> String {
 
 /// How saslpasswd2 is called in a member's directory; it reads the password of the tenant.
 pub fn login_tool(unit: &Unit) -> Launch {
-    let words = ["-p", "-c", "-f", "./sasldb", "-a", "memcached", unit.id.as_str()];
+    let fresh = format!("./{FRESH_LOGINS}");
+    let words = ["-p", "-c", "-f", &fresh, "-a", "memcached", unit.id.as_str()];
     Launch { arguments: words.map(str::to_owned).to_vec(), environment: Vec::new(), input: None }
 }
 

@@ -13,6 +13,7 @@ mod jobs_backups;
 mod keeping;
 #[path = "../../src/backup/object_server.rs"]
 mod object_server;
+mod passwords;
 mod reconciler;
 mod restore;
 mod substrate_contract;

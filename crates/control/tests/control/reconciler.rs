@@ -463,6 +463,16 @@ impl Substrate for Twice {
         self.0.resume_writes(unit, member).await
     }
 
+    async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.admit_password(unit).await?;
+        self.0.admit_password(unit).await
+    }
+
+    async fn dismiss_passwords(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.dismiss_passwords(unit).await?;
+        self.0.dismiss_passwords(unit).await
+    }
+
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {
         self.0.inventory().await
     }

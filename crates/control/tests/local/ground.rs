@@ -113,6 +113,7 @@ impl Ground {
                 password: Some(PASSWORD.into()),
                 admin: ADMIN.into(),
                 replication: LINK.into(),
+                change: None,
             },
         }
     }

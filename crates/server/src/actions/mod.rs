@@ -5,6 +5,7 @@
 //! [`Ctx`] holds nothing to do so with. [`ACTIONS`] drives routing, `ourkv call`, `ourkv actions`
 //! and the coverage test; adding an action is a file and a line there.
 
+pub mod account;
 pub mod backup;
 pub mod catalogue;
 mod ctx;
@@ -26,6 +27,7 @@ pub(crate) use failure::refusals;
 
 /// Every action that ourkv knows, by name.
 pub static ACTIONS: &[&dyn Action] = &[
+    &account::ResetAccountPassword,
     &backup::CreateBackup,
     &backup::DeleteBackup,
     &backup::DescribeBackupPolicy,
@@ -37,6 +39,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &instance::DeleteInstance,
     &instance::DescribeInstanceAttribute,
     &instance::DescribeInstances,
+    &instance::ModifyInstanceAttribute,
     &instance::SwitchInstanceHA,
     &catalogue::DescribeRegions,
     &catalogue::DescribeZones,

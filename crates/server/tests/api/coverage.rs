@@ -27,6 +27,10 @@ fn parameters(server: &Ourkv, action: &str, id: &str) -> Vec<(&'static str, Stri
         | "DescribeBackupPolicy" => {
             vec![of]
         }
+        "ModifyInstanceAttribute" => vec![of, ("InstanceName", "another".into())],
+        "ResetAccountPassword" => {
+            vec![of, ("AccountName", id.into()), ("AccountPassword", "Second-1".into())]
+        }
         "DescribeBackups" => {
             server.back_up(id);
             let window = [("StartTime", "2010-01-01T00:00Z"), ("EndTime", "2050-01-01T00:00Z")];

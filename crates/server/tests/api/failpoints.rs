@@ -86,6 +86,18 @@ const OF_ROLES: [&str; 9] = [
     "journal",
 ];
 
+/// The same of a change of passwords; [`crate::passwords`] breaks those.
+const OF_PASSWORDS: [&str; 3] = ["admit_password", "record_password", "dismiss_passwords"];
+
+fn is_of_passwords(point: &str) -> bool {
+    OF_PASSWORDS.iter().any(|name| point.starts_with(name))
+}
+
+/// The failpoints of a change of passwords.
+pub(crate) fn points_of_passwords() -> Vec<String> {
+    all_points().into_iter().filter(|point| is_of_passwords(point)).collect()
+}
+
 fn is_of_roles(point: &str) -> bool {
     OF_ROLES.iter().any(|name| point.starts_with(name))
 }
@@ -97,7 +109,8 @@ pub(crate) fn points_of_roles() -> Vec<String> {
 
 /// All other failpoints.
 pub(crate) fn points() -> Vec<String> {
-    all_points().into_iter().filter(|point| !is_of_roles(point)).collect()
+    let others = |point: &String| !is_of_roles(point) && !is_of_passwords(point);
+    all_points().into_iter().filter(others).collect()
 }
 
 fn all_points() -> Vec<String> {

@@ -5,6 +5,7 @@ mod backup_faults;
 #[cfg(feature = "failpoints")]
 mod backup_steps;
 mod backups;
+mod canaries;
 mod clone;
 #[cfg_attr(
     not(feature = "failpoints"),
@@ -19,8 +20,10 @@ mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod instances;
+mod key_file;
 mod kills;
 mod names;
+mod passwords;
 mod postgres;
 mod protocol;
 mod races;

@@ -111,6 +111,8 @@ fn common_refusals() -> Answered {
         "InstanceId",
         "StartTime",
         "EndTime",
+        "AccountName",
+        "AccountPassword",
         "PreferredBackupTime",
         "PreferredBackupPeriod",
     ];
@@ -177,6 +179,10 @@ fn unknown(asker: &mut Asker) {
         asker.refused(action, &[]);
         asker.refused(action, &[("InstanceId", "r-none")]);
     }
+    passwords(asker, "r-none");
+    asker.refused("ModifyInstanceAttribute", &[]);
+    asker.refused_of("ModifyInstanceAttribute", "r-none", &[("InstanceName", "1")]);
+    asker.refused_of("ModifyInstanceAttribute", "r-none", &[]);
     asker.refused(CREATE, &[("RegionId", "cn-hongkong"), ("Capacity", "123")]);
     for more in [
         &[("RegionId", "cn-atlantis")][..],
@@ -190,6 +196,22 @@ fn unknown(asker: &mut Asker) {
         &[("DryRun", "true")],
     ] {
         asker.no_instance(more);
+    }
+}
+
+/// Passwords for an instance that is not there, or still being created.
+fn passwords(asker: &mut Asker, instance: &str) {
+    const RESET: &str = "ResetAccountPassword";
+    let account = ("AccountName", instance);
+    asker.refused_of(RESET, instance, &[]);
+    asker.refused_of(RESET, instance, &[account]);
+    asker.refused_of(RESET, instance, &[account, ("AccountPassword", "password")]);
+    for name in [instance, "default"] {
+        let named = [("AccountName", name), ("AccountPassword", "Second-1")];
+        asker.refused_of(RESET, instance, &named);
+    }
+    for password in ["password", "Second-1"] {
+        asker.refused_of("ModifyInstanceAttribute", instance, &[("NewPassword", password)]);
     }
 }
 
@@ -230,6 +252,7 @@ fn with_instances(asker: &mut Asker) {
     asker.no_instance(&[("Token", "t")]);
     asker.refused("DeleteInstance", &[("InstanceId", one["InstanceId"].as_str().unwrap())]);
     let held = asker.server.create(&[]);
+    passwords(asker, held["InstanceId"].as_str().unwrap());
     asker.refused("DeleteInstance", &[("InstanceId", held["InstanceId"].as_str().unwrap())]);
     for class in ["redis.basic.small.default", "redis.master.small.default"] {
         let held = asker.server.create(&[("InstanceClass", class)]);

@@ -18,6 +18,8 @@ mod instance;
 mod instance_filter;
 mod network;
 mod opening;
+mod password;
+mod reseal;
 mod restore;
 mod role;
 mod sample;

@@ -25,6 +25,7 @@ fn unit(node_type: NodeType) -> Unit {
             password: Some("Passw0rd!".into()),
             admin: "admin".into(),
             replication: "link".into(),
+            change: None,
         },
         lead: Lead::default(),
     }

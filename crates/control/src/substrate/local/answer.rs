@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ourkv_domain::secret::Secret;
 use rustix::event::Timespec;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::mark::Mark;
 use super::member::Running;
@@ -15,6 +16,7 @@ use crate::engine::redis_admin::{Admin, AdminError, Pong, dial};
 use crate::engine::redis_conf::settings;
 use crate::engine::tenant::{self, Entry};
 
+const LOGIN: &str = "logging in as the tenant";
 /// How long an engine may be silent after its start. Reading its data is not silence.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long the first synchronisation of a replica may take.
@@ -77,20 +79,15 @@ impl Inner {
     /// Logs in at the instance's address as its tenant does, once it is proven that the
     /// instance's own engine listens there: a stranger gets to see no password.
     pub(super) async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
-        const LOGIN: &str = "logging in as the tenant";
         let running = self.must_run(unit, unit.lead.master).await?;
         // Without it on this machine, the address would lead to a stranger.
         host_address::hold(*unit.address.ip(), self.serves).await?;
         let entry = async {
             let Some(stream) = running.connect(unit.address).await? else {
-                let answer = "the engine does not listen on the instance's address".into();
-                return Err(Trouble::Unexpected { doing: LOGIN, answer });
+                return Err(nobody_listens(LOGIN));
             };
             match running.binary.kind {
-                Kind::Memcached => {
-                    let entry = enter_memcached(Client::over(stream), unit).await;
-                    entry.map_err(super::machine(LOGIN))
-                }
+                Kind::Memcached => self.enter_memcached(unit, &running, stream).await,
                 Kind::Redis | Kind::Valkey => {
                     let (id, secrets) = (unit.id.as_str(), &unit.secrets);
                     let entry = tenant::enter(stream, id, secrets, &running.binary).await;
@@ -105,6 +102,31 @@ impl Inner {
             Ok(Err(trouble)) => Err(trouble),
             Err(_) => Err(silent(LOGIN, PROMPT)),
         }
+    }
+
+    /// Logs in with the wanted password, else with a former one that still may be good; each time
+    /// over a connection of its own.
+    async fn enter_memcached(
+        &self,
+        unit: &Unit,
+        running: &Running,
+        stream: TcpStream,
+    ) -> Result<Entry, Trouble> {
+        let user = unit.id.as_str();
+        let first = enter_memcached(stream, user, unit.secrets.password.as_ref()).await;
+        let first = first.map_err(super::machine(LOGIN))?;
+        if matches!(first, Entry::AsPromised | Entry::Full) {
+            return Ok(first);
+        }
+        for former in unit.secrets.accepted().skip(1) {
+            let stream = running.connect(unit.address).await?;
+            let stream = stream.ok_or_else(|| nobody_listens(LOGIN))?;
+            let entry = enter_memcached(stream, user, Some(former)).await;
+            if entry.map_err(super::machine(LOGIN))? == Entry::AsPromised {
+                return Ok(Entry::AsPromised);
+            }
+        }
+        Ok(first)
     }
 
     pub(super) async fn must_run(&self, unit: &Unit, member: Member) -> Result<Running, Trouble> {
@@ -263,9 +285,15 @@ async fn persistently<T: Send + 'static>(
     answer.ok_or_else(|| silent(doing, ANSWER))
 }
 
-async fn enter_memcached(mut client: Client, unit: &Unit) -> std::io::Result<Entry> {
-    let answer = match &unit.secrets.password {
-        Some(password) => match client.log_in(unit.id.as_str(), password).await? {
+/// What an engine answers to a login, or to one who does not log in.
+async fn enter_memcached(
+    stream: TcpStream,
+    user: &str,
+    password: Option<&Secret>,
+) -> std::io::Result<Entry> {
+    let mut client = Client::over(stream);
+    let answer = match password {
+        Some(password) => match client.log_in(user, password).await? {
             Answer::Ok => client.no_op().await?,
             refused => refused,
         },
@@ -274,8 +302,13 @@ async fn enter_memcached(mut client: Client, unit: &Unit) -> std::io::Result<Ent
     if answer == Answer::Full {
         return Ok(Entry::Full);
     }
-    let promised = if unit.secrets.password.is_some() { Answer::Ok } else { Answer::NotLoggedIn };
+    let promised = if password.is_some() { Answer::Ok } else { Answer::NotLoggedIn };
     Ok(if answer == promised { Entry::AsPromised } else { Entry::Otherwise(format!("{answer:?}")) })
+}
+
+fn nobody_listens(doing: &'static str) -> Trouble {
+    let answer = "the engine does not listen on the instance's address".into();
+    Trouble::Unexpected { doing, answer }
 }
 
 pub(super) async fn prompt<T>(

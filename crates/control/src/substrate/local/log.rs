@@ -85,7 +85,7 @@ pub(super) fn complaint(directory: &Path) -> Option<String> {
 
 /// Every secret of an instance that its engine may quote.
 pub(super) fn all(secrets: &Secrets) -> Vec<&Secret> {
-    secrets.password.iter().chain([&secrets.admin, &secrets.replication]).collect()
+    secrets.known().chain([&secrets.admin, &secrets.replication]).collect()
 }
 
 /// The log as it is, without the lock.
@@ -150,6 +150,7 @@ mod tests {
             password: Some("Passw0rd!".into()),
             admin: "admin-secret".into(),
             replication: "link-secret".into(),
+            change: None,
         }
     }
 

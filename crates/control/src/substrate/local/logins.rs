@@ -1,5 +1,8 @@
 //! The logins of a memcached: written anew before every start, as their realm is the name of the
-//! machine.
+//! machine, and for a new password.
+//!
+//! An engine that runs looks them up at every login, so what it finds is whole at any time: the old
+//! or the new.
 
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -10,23 +13,22 @@ use super::Unit;
 use super::confine::{Cell, Confiner, Streams, give};
 use super::private;
 use super::swap::ignore_missing;
-use crate::engine::memcached::{LOGIN_SETTINGS, LOGINS, login_settings, login_tool};
+use crate::engine::memcached::{FRESH_LOGINS, LOGIN_SETTINGS, LOGINS, login_settings, login_tool};
 
 const TOOL: &str = "saslpasswd2";
 /// It is in a directory that a service's PATH may lack.
 const PLACES: &[&str] = &["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// Writes who may log in into the directory of an engine, which does not run. Without a password
-/// nobody may.
+/// Writes who may log in into the directory of an engine. Without a password nobody may.
 pub(super) fn write(unit: &Unit, confiner: &Confiner, cell: Cell<'_>) -> io::Result<()> {
-    let logins = cell.directory.join(LOGINS);
-    std::fs::remove_file(&logins).or_else(ignore_missing)?;
+    let (logins, fresh) = (cell.directory.join(LOGINS), cell.directory.join(FRESH_LOGINS));
+    std::fs::remove_file(&fresh).or_else(ignore_missing)?;
     let settings = cell.directory.join(LOGIN_SETTINGS);
     let mut settings = private().write(true).create(true).truncate(true).open(settings)?;
     settings.write_all(login_settings().as_bytes())?;
     give(&settings, cell.user)?;
     let Some(password) = &unit.secrets.password else {
-        return Ok(());
+        return std::fs::remove_file(&logins).or_else(ignore_missing);
     };
     let launch = login_tool(unit);
     let (input, output, error) = (Stdio::piped(), Stdio::null(), Stdio::null());
@@ -42,8 +44,9 @@ pub(super) fn write(unit: &Unit, confiner: &Confiner, cell: Cell<'_>) -> io::Res
     if !ended.success() {
         return Err(io::Error::other("saslpasswd2 failed"));
     }
-    let logins = private().read(true).open(logins)?;
-    logins.set_permissions(PermissionsExt::from_mode(0o600))
+    let written = private().read(true).open(&fresh)?;
+    written.set_permissions(PermissionsExt::from_mode(0o600))?;
+    std::fs::rename(fresh, logins)
 }
 
 fn tool() -> io::Result<PathBuf> {

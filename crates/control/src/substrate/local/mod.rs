@@ -27,6 +27,7 @@ mod logins;
 mod manifest;
 mod mark;
 mod member;
+mod password;
 mod process;
 mod promote;
 mod pulse;
@@ -252,6 +253,16 @@ impl Substrate for Local {
 
     async fn resume_writes(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         self.0.resume_writes(unit, member).await
+    }
+
+    async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
+        to_its_end(async move { inner.admit_password(&unit).await }).await
+    }
+
+    async fn dismiss_passwords(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
+        to_its_end(async move { inner.dismiss_passwords(&unit).await }).await
     }
 
     fn deaths(&self) -> broadcast::Receiver<InstanceId> {
