@@ -64,6 +64,7 @@ mod restore;
 mod role;
 mod schema;
 mod seal;
+mod security_ips;
 mod setting;
 mod store;
 #[cfg(feature = "testing")]

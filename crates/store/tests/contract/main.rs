@@ -22,6 +22,7 @@ mod restore;
 mod role;
 mod sample;
 mod secrecy;
+mod security_ips;
 mod transaction;
 mod upgrade;
 mod zone;
