@@ -18,6 +18,7 @@ const KEYS: &[&str] = &[
     "network.domain_suffix",
     "network.address_block",
     "network.host_addresses",
+    "network.whitelist",
     "engines.dir",
     "backup.url",
     "backup.endpoint",
@@ -115,6 +116,8 @@ pub struct Flags {
     pub address_block: Option<String>,
     /// `--host-addresses`
     pub host_addresses: bool,
+    /// `--whitelist`
+    pub whitelist: Option<String>,
     /// `--backup-url`
     pub backup_url: Option<String>,
     /// `--no-final-backup`
@@ -140,6 +143,7 @@ impl Provider for Flags {
             ("dns.listen", text(&self.dns)),
             ("network.address_block", text(&self.address_block)),
             ("network.host_addresses", self.host_addresses.then(|| Value::from(true))),
+            ("network.whitelist", text(&self.whitelist)),
             ("backup.url", text(&self.backup_url)),
             ("backup.final", self.no_final_backup.then(|| Value::from(false))),
             ("log.format", log_format),

@@ -10,4 +10,6 @@ mod bucket;
 mod common;
 mod documentation;
 mod host_addresses;
+mod own_network;
 mod serve;
+mod whitelist;

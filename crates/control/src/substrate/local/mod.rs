@@ -58,8 +58,8 @@ use self::layout::Layout;
 use self::member::{Place, Running, Slot};
 use self::trial::Trials;
 use super::{
-    Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop, Substrate,
-    Trouble, Unit,
+    Gate, Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop,
+    Substrate, Trouble, Unit,
 };
 use crate::engine::{Engines, Kind};
 
@@ -76,6 +76,8 @@ struct Inner {
     trials: Trials,
     engines: Engines,
     serves: HostAddresses,
+    /// Whom an engine that is to listen waits for.
+    gate: Option<Arc<dyn Gate>>,
     /// The locks of each engine, and what is known of it. An entry goes when the instance does.
     slots: Mutex<HashMap<(InstanceId, Member), Slot>>,
     /// One lock for what lies beside each instance's data.
@@ -87,12 +89,22 @@ impl Local {
     /// Runs these engines in `DIR/engines`, which is made if it is missing. Gives the machine those
     /// addresses that it serves and does not have; takes back what it gave in any case.
     pub fn new(data_dir: &Path, engines: Engines, serves: HostAddresses) -> Result<Self, Trouble> {
+        Self::behind(None, data_dir, engines, serves)
+    }
+
+    /// The same, with a gate that must stand before an engine listens.
+    pub fn behind(
+        gate: Option<Arc<dyn Gate>>,
+        data_dir: &Path,
+        engines: Engines,
+        serves: HostAddresses,
+    ) -> Result<Self, Trouble> {
         let layout = Layout::below(data_dir).map_err(machine("making the directory of engines"))?;
         let trials = Trials::below(data_dir, &engines);
         let trials = trials.map_err(machine("making the directory of trials"))?;
         let (deaths, _) = broadcast::channel(DEATHS_KEPT);
         let (slots, nexts) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { layout, trials, engines, serves, slots, nexts, deaths })))
+        Ok(Self(Arc::new(Inner { layout, trials, engines, serves, gate, slots, nexts, deaths })))
     }
 
     /// The engines that it runs instances on.
