@@ -1,8 +1,6 @@
 //! Whitelists at the packet filter of this machine: whether they are put in force, and how.
 
-use std::ops::RangeInclusive;
-
-use ourkv_control::guard::{self, Guard, Nft, NftError, NotEnforced, Rules};
+use ourkv_control::guard::{self, Guard, Nft, NftError, NotEnforced, Rules, Trusted};
 use ourkv_domain::ids::NodeId;
 use ourkv_domain::network::block::LoopbackBlock;
 
@@ -62,7 +60,6 @@ async fn lift_where_possible(opened: &Opened) {
 }
 
 /// Under whom this process and its engines run.
-fn trusted() -> Vec<RangeInclusive<u32>> {
-    let own = rustix::process::geteuid().as_raw();
-    vec![own..=own]
+fn trusted() -> Trusted {
+    Trusted { own: rustix::process::geteuid().as_raw(), engines: None }
 }

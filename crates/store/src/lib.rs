@@ -82,5 +82,6 @@ pub use location::Location;
 pub use network::Removal;
 pub use node::Lease;
 pub use seal::{Sealer, Unsealable};
+pub use security_ips::Guarded;
 pub use store::Store;
 pub use tx::Tx;

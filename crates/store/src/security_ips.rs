@@ -6,11 +6,23 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ourkv_domain::ids::{InstanceId, NodeId};
+use ourkv_domain::instance::{EngineVersion, NodeType};
 use ourkv_domain::security::{Group, GroupName, Whitelist};
 
 use crate::column::{Row, columns, values};
 use crate::error::StoreError;
 use crate::tx::Tx;
+
+/// An instance, as far as it matters to who stands before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guarded {
+    /// One engine or a pair.
+    pub node_type: NodeType,
+    /// The level of compatibility asked for.
+    pub version: EngineVersion,
+    /// Who may reach it.
+    pub whitelist: Whitelist,
+}
 
 impl Tx<'_> {
     /// The whitelist of an instance.
@@ -41,15 +53,20 @@ impl Tx<'_> {
     pub fn whitelists_of_node(
         &mut self,
         node: &NodeId,
-    ) -> Result<BTreeMap<Ipv4Addr, Whitelist>, StoreError> {
-        let sql = "SELECT i.serving_ip, s.name, s.attribute, s.ips \
+    ) -> Result<BTreeMap<Ipv4Addr, Guarded>, StoreError> {
+        let sql = "SELECT i.serving_ip, i.node_type, i.version, s.name, s.attribute, s.ips \
                    FROM security_ips s JOIN instances i ON i.id = s.instance WHERE i.node = $1";
-        let mut groups: BTreeMap<Ipv4Addr, Vec<_>> = BTreeMap::new();
+        let mut groups: BTreeMap<Ipv4Addr, (NodeType, EngineVersion, Vec<_>)> = BTreeMap::new();
         for mut row in self.select("security_ips", sql, &values![node])? {
             let address = row.take("serving_ip")?;
-            groups.entry(address).or_default().push(read(&mut row)?);
+            let (node_type, version) = (row.take("node_type")?, row.take("version")?);
+            let found = groups.entry(address).or_insert((node_type, version, Vec::new()));
+            found.2.push(read(&mut row)?);
         }
-        Ok(groups.into_iter().map(|(ip, groups)| (ip, Whitelist::of(groups))).collect())
+        let guarded = groups.into_iter().map(|(address, (node_type, version, groups))| {
+            (address, Guarded { node_type, version, whitelist: Whitelist::of(groups) })
+        });
+        Ok(guarded.collect())
     }
 
     /// The addresses below `first` or above `last` at which instances of a machine are served.

@@ -21,7 +21,6 @@ mod rules;
 mod step;
 
 use std::net::Ipv4Addr;
-use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::nft::{Nft, NftError, NotEnforced};
-pub use self::rules::Rules;
+pub use self::rules::{Rules, Trusted};
 pub use self::step::{Step, failpoint_names};
 use crate::substrate::{Gate, Trouble};
 
@@ -48,9 +47,8 @@ pub struct Guard {
     pub node: NodeId,
     /// The addresses of the node.
     pub block: Ipv4Net,
-    /// Users under which ourkv and engines run. They get in from the instance's own address, where
-    /// replicas and logins on trial come from.
-    pub trusted: Vec<RangeInclusive<u32>>,
+    /// Users under which ourkv and engines run.
+    pub trusted: Trusted,
     /// How patient it is.
     pub settings: Settings,
 }

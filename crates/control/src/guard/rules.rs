@@ -7,25 +7,56 @@ use std::ops::RangeInclusive;
 
 use ipnet::Ipv4Net;
 use ourkv_domain::ids::NodeId;
-use ourkv_domain::instance::InstanceType;
+use ourkv_domain::instance::{EngineVersion, InstanceType, NodeType};
 use ourkv_domain::security::Whitelist;
+use ourkv_store::Guarded;
 use sha2::{Digest, Sha256};
+
+/// Users of this machine whom no whitelist locks out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trusted {
+    /// The user of this process, and of engines that have no users of their own: lets them in from
+    /// the instance's own address.
+    pub own: u32,
+    /// Users who run engines and nothing else. Tenants have no command that connects to anything,
+    /// so what these connect to is what ourkv told them: whichever address they come from.
+    pub engines: Option<RangeInclusive<u32>>,
+}
 
 /// Who may reach what on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     table: String,
     block: Ipv4Net,
-    trusted: Vec<RangeInclusive<u32>>,
+    trusted: Trusted,
     /// Addresses of instances outside of the block.
     outside: Vec<Ipv4Addr>,
     /// Lists that differ from the default one.
-    lists: BTreeMap<Ipv4Addr, Vec<Ipv4Net>>,
+    lists: BTreeMap<Ipv4Addr, List>,
+}
+
+/// Who may reach an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct List {
+    nets: Vec<Ipv4Net>,
+    /// Whether its replica comes from 127.0.0.1: engines of 2.8 follow from whichever address the
+    /// machine gives them.
+    follows_from_loopback: bool,
+}
+
+impl List {
+    fn of(guarded: &Guarded) -> Self {
+        let old_pair = (NodeType::MasterSlave, EngineVersion::V2_8);
+        Self {
+            nets: guarded.whitelist.nets(),
+            follows_from_loopback: (guarded.node_type, guarded.version) == old_pair,
+        }
+    }
 }
 
 impl Rules {
     /// The rules for a node without instances.
-    pub fn new(node: &NodeId, block: Ipv4Net, trusted: Vec<RangeInclusive<u32>>) -> Self {
+    pub fn new(node: &NodeId, block: Ipv4Net, trusted: Trusted) -> Self {
         let (outside, lists) = (Vec::new(), BTreeMap::new());
         Self { table: table(node), block, trusted, outside, lists }
     }
@@ -33,10 +64,10 @@ impl Rules {
     /// The same node with instances at these addresses outside of its block, and with these
     /// whitelists.
     #[must_use]
-    pub fn with(self, outside: Vec<Ipv4Addr>, whitelists: &BTreeMap<Ipv4Addr, Whitelist>) -> Self {
+    pub fn with(self, outside: Vec<Ipv4Addr>, guarded: &BTreeMap<Ipv4Addr, Guarded>) -> Self {
         let default = Whitelist::default().nets();
-        let lists = whitelists.iter().map(|(address, list)| (*address, list.nets()));
-        let lists = lists.filter(|(_, nets)| *nets != default).collect();
+        let lists = guarded.iter().map(|(address, guarded)| (*address, List::of(guarded)));
+        let lists = lists.filter(|(_, list)| list.nets != default).collect();
         Self { outside, lists, ..self }
     }
 
@@ -80,8 +111,8 @@ impl Rules {
             "set # pool {{ type ipv4_addr; flags interval; elements = {{ {pool} }}; }}"
         ));
         lines.add("set # selves { type ipv4_addr . ipv4_addr; size 65535; flags dynamic; }");
-        for (address, nets) in &self.lists {
-            lines.list(*address, nets);
+        for (address, list) in &self.lists {
+            lines.list(*address, list, &self.trusted);
         }
         let verdicts = self.lists.keys().map(|address| format!("{address} : goto list_{address}"));
         let verdicts = joined(verdicts);
@@ -120,16 +151,20 @@ impl Lines<'_> {
     }
 
     /// A list that is not the default one.
-    fn list(&mut self, address: Ipv4Addr, nets: &[Ipv4Net]) {
+    fn list(&mut self, address: Ipv4Addr, list: &List, trusted: &Trusted) {
         let chain = format!("list_{address}");
         self.add(&format!("chain # {chain}"));
-        if nets.iter().any(|net| net.prefix_len() == 0) {
+        if list.nets.iter().any(|net| net.prefix_len() == 0) {
             self.rule(&chain, "accept");
-        } else {
-            let nets = joined(nets.iter().map(ToString::to_string));
-            self.rule(&chain, &format!("ip saddr {{ {nets} }} accept"));
-            self.rule(&chain, "reject with tcp reset");
+            return;
         }
+        let nets = joined(list.nets.iter().map(ToString::to_string));
+        self.rule(&chain, &format!("ip saddr {{ {nets} }} accept"));
+        if list.follows_from_loopback {
+            let replica = format!("meta skuid {} ip saddr 127.0.0.1 accept", trusted.own);
+            self.rule(&chain, &replica);
+        }
+        self.rule(&chain, "reject with tcp reset");
     }
 
     /// What holds for everyone. A reset ends a session and does nothing else: engines get to know
@@ -145,15 +180,14 @@ impl Lines<'_> {
     /// What holds for processes of this machine. Replicas, and logins on trial, come from the
     /// instance's own address; who else binds it is told by the user. A rule cannot compare two
     /// addresses of a packet, but it can note that an address is its own and look that up.
-    fn locals(&mut self, trusted: &[RangeInclusive<u32>]) {
-        let users =
-            joined(trusted.iter().map(|users| format!("{}-{}", users.start(), users.end())));
+    fn locals(&mut self, trusted: &Trusted) {
         self.add("chain # locals");
-        if !users.is_empty() {
-            let users = format!("meta skuid {{ {users} }}");
-            self.rule("locals", &format!("{users} add @selves {{ ip daddr . ip daddr }}"));
-            self.rule("locals", &format!("{users} ip saddr . ip daddr @selves accept"));
+        if let Some(users) = &trusted.engines {
+            self.rule("locals", &format!("meta skuid {}-{} accept", users.start(), users.end()));
         }
+        let own = format!("meta skuid {}", trusted.own);
+        self.rule("locals", &format!("{own} add @selves {{ ip daddr . ip daddr }}"));
+        self.rule("locals", &format!("{own} ip saddr . ip daddr @selves accept"));
         self.rule("locals", "goto clients");
     }
 
@@ -187,27 +221,35 @@ mod tests {
 
     fn rules() -> Rules {
         let node = NodeId::parse("node-a").unwrap();
-        Rules::new(&node, "127.42.0.0/16".parse().unwrap(), vec![0..=0, 1000..=1999])
+        Rules::new(
+            &node,
+            "127.42.0.0/16".parse().unwrap(),
+            Trusted { own: 0, engines: Some(1000..=1999) },
+        )
     }
 
-    fn whitelist(list: &str) -> Whitelist {
+    fn guarded(list: &str) -> Guarded {
         let mut whitelist = Whitelist::default();
         let list = list.parse().unwrap();
         let group = "default".parse().unwrap();
         whitelist.change(Change { group, attribute: None, mode: Mode::Cover, list }).unwrap();
-        whitelist
+        Guarded { node_type: NodeType::MasterSlave, version: EngineVersion::V5_0, whitelist }
     }
 
     #[test]
     fn the_rules_of_a_node() {
         let lists = [
-            ([127, 42, 0, 5].into(), whitelist("10.0.0.9/8,10.1.1.1,127.0.0.7")),
-            ([127, 42, 0, 6].into(), whitelist("10.0.0.1,0.0.0.0/0")),
-            ([127, 42, 0, 7].into(), whitelist("127.0.0.1/32")),
+            ([127, 42, 0, 5].into(), guarded("10.0.0.9/8,10.1.1.1,127.0.0.7")),
+            ([127, 42, 0, 6].into(), guarded("10.0.0.1,0.0.0.0/0")),
+            ([127, 42, 0, 7].into(), guarded("127.0.0.1/32")),
+            (
+                [127, 42, 0, 8].into(),
+                Guarded { version: EngineVersion::V2_8, ..guarded("10.0.0.2") },
+            ),
         ];
         let rules = rules().with(vec![[172, 16, 0, 10].into()], &lists.into());
         insta::assert_snapshot!(rules.script());
-        assert_eq!(rules.lists(), 2);
+        assert_eq!(rules.lists(), 3);
         for (address, plain) in [
             ([127, 42, 0, 4], true),
             ([127, 42, 0, 5], false),
@@ -221,9 +263,9 @@ mod tests {
     #[test]
     fn other_rules_have_another_mark() {
         let empty = rules().with(Vec::new(), &BTreeMap::new());
-        let lists = [([127, 42, 0, 7].into(), whitelist("127.0.0.1"))].into();
+        let lists = [([127, 42, 0, 7].into(), guarded("127.0.0.1"))].into();
         assert_eq!(rules().with(Vec::new(), &lists).mark(), empty.mark());
-        let lists = [([127, 42, 0, 7].into(), whitelist("127.0.0.2"))].into();
+        let lists = [([127, 42, 0, 7].into(), guarded("127.0.0.2"))].into();
         assert_ne!(rules().with(Vec::new(), &lists).mark(), empty.mark());
     }
 

@@ -1,8 +1,8 @@
 use std::net::Ipv4Addr;
 
-use ourkv_domain::instance::Instance;
+use ourkv_domain::instance::{Instance, Spec};
 use ourkv_domain::security::{Change, Mode, Whitelist};
-use ourkv_store::StoreError;
+use ourkv_store::{Guarded, StoreError};
 
 use crate::database::Database;
 use crate::on_both;
@@ -109,7 +109,9 @@ fn knows_the_whitelists_of_a_machine(database: &Database) {
     save(database, "r-b", &whitelist(&groups));
     save(database, "r-elsewhere", &whitelist(&[("own", "", "9.9.9.9")]));
     let found = database.read(|tx| tx.whitelists_of_node(&node()));
-    let expected = [(Ipv4Addr::new(127, 20, 0, 2), whitelist(&groups))];
+    let Spec { node_type, version, .. } = instance("r-b").spec;
+    let guarded = Guarded { node_type, version, whitelist: whitelist(&groups) };
+    let expected = [(Ipv4Addr::new(127, 20, 0, 2), guarded)];
     assert_eq!(found, expected.into());
 }
 
