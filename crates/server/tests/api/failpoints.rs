@@ -74,7 +74,35 @@ pub(crate) fn points_of_lives() -> Vec<String> {
     points().into_iter().filter(|point| !elsewhere(point)).collect()
 }
 
+/// Beginnings of the names of steps that only a change of masters has; [`crate::failover`] breaks
+/// those.
+const OF_ROLES: [&str; 9] = [
+    "fence",
+    "elect",
+    "take_over",
+    "declare",
+    "promote",
+    "halt",
+    "demote",
+    "give_up_switch",
+    "journal",
+];
+
+fn is_of_roles(point: &str) -> bool {
+    OF_ROLES.iter().any(|name| point.starts_with(name))
+}
+
+/// The failpoints of a change of masters.
+pub(crate) fn points_of_roles() -> Vec<String> {
+    all_points().into_iter().filter(|point| is_of_roles(point)).collect()
+}
+
+/// All other failpoints.
 pub(crate) fn points() -> Vec<String> {
+    all_points().into_iter().filter(|point| !is_of_roles(point)).collect()
+}
+
+fn all_points() -> Vec<String> {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ourkv"));
     let output = command.args(["failpoints", "--output", "json"]).output().unwrap();
     let rows: Value = serde_json::from_slice(&output.stdout).unwrap();

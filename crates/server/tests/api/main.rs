@@ -14,6 +14,8 @@ mod common;
 mod coverage;
 mod create_instance;
 mod damage;
+mod database_loss;
+mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod instances;
@@ -24,6 +26,7 @@ mod protocol;
 mod races;
 #[cfg(feature = "failpoints")]
 mod refusals;
+mod relay;
 #[cfg(feature = "failpoints")]
 mod remembered;
 mod restore;

@@ -481,8 +481,9 @@ fn keeps_its_word(wish: &Wish, seen: &Seen, stage: &Stage, given_up: bool) {
             assert!(seen.lead == wish.lead, "promotes before that is written down: {}", at());
         }
         Stage::Demote(_) => assert_eq!(wish.halt, Halt::Done, "writes go on: {}", at()),
-        Stage::TakeOver(lead) => assert!(lead.epoch > wish.lead.epoch, "{}", at()),
-        Stage::Acknowledge(lead) => assert!(lead.epoch > wish.lead.epoch, "{}", at()),
+        Stage::TakeOver(lead) | Stage::Acknowledge(lead) => {
+            assert!(lead.epoch > wish.lead.epoch, "{}", at())
+        }
         Stage::Elect => assert!(wish.choice.is_none(), "elects twice: {}", at()),
         Stage::Remove | Stage::Forget => {
             assert!(wish.intent == Intent::Delete && seen.running.is_empty(), "{}", at());

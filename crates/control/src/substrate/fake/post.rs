@@ -17,6 +17,7 @@ use crate::substrate::{
 
 /// What a running engine does.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what tests do to an engine, in any combination")]
 pub(super) struct Post {
     /// It follows nobody.
     master: bool,
@@ -169,11 +170,12 @@ impl Post {
         if self.hung {
             return Health::Starting;
         }
-        match (is_master, self.master && self.open, self.master || self.open) {
-            (true, true, _) => Health::Answering,
-            (true, false, _) | (false, _, true) => Health::Astray,
-            (false, ..) if self.linked && self.cut.is_none() => Health::Linked,
-            (false, ..) => Health::Answering,
+        let astray = if is_master { !(self.master && self.open) } else { self.master || self.open };
+        let follows = !is_master && self.linked && self.cut.is_none();
+        match (astray, follows) {
+            (true, _) => Health::Astray,
+            (false, true) => Health::Linked,
+            (false, false) => Health::Answering,
         }
     }
 }
