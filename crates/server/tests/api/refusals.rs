@@ -286,8 +286,8 @@ fn of_whitelists(asker: &mut Asker) {
     ] {
         asker.refused_of(MODIFY, id, &[one, more]);
     }
-    let asked = asker.server.client().call("DescribeSecurityIps", &[("InstanceId", id)]);
-    let group = &asked.expect_ok()["SecurityIpGroups"]["SecurityIpGroup"][0];
+    let answer = asker.server.client().call("DescribeSecurityIps", &[("InstanceId", id)]);
+    let group = &answer.expect_ok()["SecurityIpGroups"]["SecurityIpGroup"][0];
     assert_eq!(group["SecurityIpList"], full, "a refused call changes nothing");
 }
 

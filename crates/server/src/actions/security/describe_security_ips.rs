@@ -29,11 +29,13 @@ struct SecurityIpGroups {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
 struct SecurityIpGroup {
-    security_ip_group_name: String,
-    security_ip_group_attribute: String,
-    security_ip_list: String,
+    #[serde(rename = "SecurityIpGroupName")]
+    name: String,
+    #[serde(rename = "SecurityIpGroupAttribute")]
+    attribute: String,
+    #[serde(rename = "SecurityIpList")]
+    list: String,
 }
 
 #[async_trait]
@@ -65,9 +67,9 @@ impl Endpoint for DescribeSecurityIps {
 impl Response {
     fn of(whitelist: &Whitelist) -> Self {
         let groups = whitelist.groups().map(|(name, group)| SecurityIpGroup {
-            security_ip_group_name: name.to_string(),
-            security_ip_group_attribute: group.attribute.to_string(),
-            security_ip_list: group.list.to_string(),
+            name: name.to_string(),
+            attribute: group.attribute.to_string(),
+            list: group.list.to_string(),
         });
         Self { security_ip_groups: SecurityIpGroups { security_ip_group: groups.collect() } }
     }
