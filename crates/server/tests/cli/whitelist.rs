@@ -193,6 +193,9 @@ fn a_pair_goes_on_whoever_is_let_in() {
             until(&server, &created, OTHER, true);
             let mut session = Session::open(&created, OTHER).unwrap();
             session.ask("SET kept yes").unwrap();
+            // 2.8 knows no WAIT, and the last write of a master that is killed may be lost.
+            let waited = session.ask("WAIT 1 60000").unwrap();
+            assert!(waited == ":1" || version == "2.8", "{version}: {waited}");
             kill_first(&server, &created);
             server.until("the replica takes over", |server| {
                 let events = server.cli(&["events", id(&created), "--output", "json"]);
@@ -201,7 +204,8 @@ fn a_pair_goes_on_whoever_is_let_in() {
             });
             until(&server, &created, OTHER, true);
             let mut session = Session::open(&created, OTHER).unwrap();
-            assert_eq!(session.ask("GET kept").unwrap(), "$3", "{version}");
+            let kept = session.ask("GET kept").unwrap();
+            assert!(kept == "$3" || version == "2.8", "{version}: {kept}");
             // Its replica comes from there, and so may all of its user.
             assert_eq!(gets_in(&created, USUAL), version == "2.8", "{version}");
         }
