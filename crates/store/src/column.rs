@@ -22,6 +22,7 @@ use ourkv_domain::instance::{
     ChargeType, EngineVersion, InstanceType, Intent, Member, NetworkType, NodeType, Status, Stride,
 };
 use ourkv_domain::parameter::Parameters;
+use ourkv_domain::security::{AddressList, GroupAttribute, GroupName};
 
 use crate::error::StoreError;
 
@@ -238,8 +239,11 @@ words! {
 }
 
 texts! {
+    AddressList: ToString::to_string, |text| text.parse().ok();
     BackupWindow: ToString::to_string, |text| text.parse().ok();
     EngineStamp: ToString::to_string, |text| text.parse().ok();
+    GroupAttribute: ToString::to_string, |text| text.parse().ok();
+    GroupName: ToString::to_string, |text| text.parse().ok();
     Ipv4Net: ToString::to_string, |text| text.parse().ok();
     Weekdays: ToString::to_string, |text| text.parse().ok();
     InstanceName: |name| name.as_str().to_owned(), |text| Self::parse(&text).ok();

@@ -66,6 +66,7 @@ mod role;
 mod schema;
 mod seal;
 mod secrets;
+mod security_ips;
 mod setting;
 mod store;
 #[cfg(feature = "testing")]
@@ -83,5 +84,6 @@ pub use location::Location;
 pub use network::Removal;
 pub use node::Lease;
 pub use seal::{Key, KeySource, Sealer, Unsealable};
+pub use security_ips::Guarded;
 pub use store::Store;
 pub use tx::Tx;

@@ -8,6 +8,7 @@
 pub mod contract;
 mod dataset;
 pub mod fake;
+mod gate;
 pub mod local;
 mod standing;
 mod trouble;
@@ -24,6 +25,7 @@ use ourkv_domain::parameter::Parameters;
 use tokio::sync::broadcast;
 
 pub use dataset::{ByteStream, Loaded, Saving, Specimen, Staging};
+pub use gate::Gate;
 pub use standing::{Kept, Link, Pulse, Replication, Standing};
 pub use trouble::Trouble;
 

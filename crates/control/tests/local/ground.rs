@@ -87,7 +87,7 @@ impl Ground {
         engines: Engines,
         confinement: Confinement,
     ) -> Result<Local, Trouble> {
-        Local::confined(self.data.path(), engines, HostAddresses::LoopbackOnly, confinement)
+        Local::confined(self.data.path(), engines, HostAddresses::LoopbackOnly, confinement, None)
     }
 
     pub(crate) fn unit(

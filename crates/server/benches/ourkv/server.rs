@@ -118,6 +118,8 @@ impl<'a> Server<'a> {
             // Neither is part of what is measured, and both work on after it.
             .env("OURKV_BACKUP_PROVE", "false")
             .env("OURKV_BACKUP_FINAL", "false")
+            // A measurement leaves the packet filter of the machine as it is.
+            .env("OURKV_NETWORK_WHITELIST", "off")
             .stdin(Stdio::null())
             .stderr(log_file(&self.dir)?);
         Ok(command)

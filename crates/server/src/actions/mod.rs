@@ -12,6 +12,7 @@ mod ctx;
 mod failure;
 pub mod instance;
 mod parameter;
+pub mod security;
 mod time;
 
 use async_trait::async_trait;
@@ -43,6 +44,8 @@ pub static ACTIONS: &[&dyn Action] = &[
     &instance::SwitchInstanceHA,
     &catalogue::DescribeRegions,
     &catalogue::DescribeZones,
+    &security::DescribeSecurityIps,
+    &security::ModifySecurityIps,
 ];
 
 /// The action of a name, as the API spells it.

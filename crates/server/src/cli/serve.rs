@@ -47,6 +47,10 @@ pub(super) struct Serve {
     /// How much engines are confined [default: auto]
     #[arg(long, value_enum, value_name = "HOW")]
     confine: Option<Confine>,
+    /// Whether whitelists are put in force: `auto` where `nft` and `CAP_NET_ADMIN` allow it,
+    /// `enforce` to serve only then, or `off` [default: auto]
+    #[arg(long, value_name = "MODE")]
+    whitelist: Option<String>,
     /// Where backups are kept: a folder, or `s3://BUCKET/PREFIX`; its key belongs into the
     /// environment or the file [default: `backups` in the data directory]
     #[arg(long, value_name = "URL")]
@@ -68,6 +72,7 @@ impl Serve {
         flags.address_block.clone_from(&self.address_block);
         flags.host_addresses = self.host_addresses;
         flags.confine = self.confine;
+        flags.whitelist.clone_from(&self.whitelist);
         flags.backup_url.clone_from(&self.backup_url);
         flags.no_final_backup = self.no_final_backup;
         flags.log_format = self.log_format;
@@ -106,8 +111,10 @@ async fn serve(context: &Context) -> anyhow::Result<()> {
     if let RootKey::Fresh(key) = opened.furnish(first_key).await? {
         show(&key, &dir);
     }
-    let (engines, serves) = (config.engines.dir.clone(), config.network.host_addresses);
-    let place = Place::Local { engines, serves, confinement: config.engines.confinement() };
+    let engines = config.engines.dir.clone();
+    let (serves, whitelist) = (config.network.host_addresses, config.network.whitelist);
+    let confinement = config.engines.confinement();
+    let place = Place::Local { engines, serves, confinement, whitelist };
     let running = Running::start(config, opened, place, metrics).await?;
     dir.note_endpoint(&url_of(running.address)).context("the file `endpoint`")?;
     announce(&running)?;

@@ -28,7 +28,7 @@ pub use dns::{Dns, DnsListen};
 pub use engines::{Confine, Engines};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
-pub use network::Network;
+pub use network::{Network, Whitelist};
 pub use sources::{Environment, Flags};
 pub use substrate::Substrate;
 

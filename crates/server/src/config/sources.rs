@@ -18,6 +18,7 @@ const KEYS: &[&str] = &[
     "network.domain_suffix",
     "network.address_block",
     "network.host_addresses",
+    "network.whitelist",
     "engines.dir",
     "engines.confine",
     "engines.first_user",
@@ -120,6 +121,8 @@ pub struct Flags {
     pub host_addresses: bool,
     /// `--confine`
     pub confine: Option<Confine>,
+    /// `--whitelist`
+    pub whitelist: Option<String>,
     /// `--backup-url`
     pub backup_url: Option<String>,
     /// `--no-final-backup`
@@ -147,6 +150,7 @@ impl Provider for Flags {
             ("network.address_block", text(&self.address_block)),
             ("network.host_addresses", self.host_addresses.then(|| Value::from(true))),
             ("engines.confine", confine),
+            ("network.whitelist", text(&self.whitelist)),
             ("backup.url", text(&self.backup_url)),
             ("backup.final", self.no_final_backup.then(|| Value::from(false))),
             ("log.format", log_format),

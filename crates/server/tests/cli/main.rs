@@ -11,4 +11,6 @@ mod common;
 mod confinement;
 mod documentation;
 mod host_addresses;
+mod own_network;
 mod serve;
+mod whitelist;

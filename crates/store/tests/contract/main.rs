@@ -24,6 +24,7 @@ mod restore;
 mod role;
 mod sample;
 mod secrecy;
+mod security_ips;
 mod transaction;
 mod upgrade;
 mod zone;

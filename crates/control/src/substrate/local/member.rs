@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::confine::Limits;
 use super::process::Process;
@@ -98,7 +98,8 @@ impl Running {
     }
 
     /// A connection to the address, which is this engine's: `None` where it does not listen there.
-    /// Nothing is sent. It listens until it ends, so where it has not ended after the connection
+    /// Nothing is sent. It comes from the address itself, which the whitelist has no say about; of
+    /// all who can do that on this machine only ourkv and its engines are let in. It listens until it ends, so where it has not ended after the connection
     /// was made, nobody else can have taken that.
     pub(super) async fn connect(
         &self,
@@ -108,12 +109,18 @@ impl Running {
         if !blocking(move || Ok(listener.listens_on(address))).await? {
             return Ok(None);
         }
-        let stream = TcpStream::connect(address).await;
+        let stream = connect_from_itself(address).await;
         if self.process.is_over() {
             return Ok(None);
         }
         stream.map(Some).map_err(machine("connecting to the engine"))
     }
+}
+
+async fn connect_from_itself(address: SocketAddrV4) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((*address.ip(), 0).into())?;
+    socket.connect(address.into()).await
 }
 
 impl Inner {

@@ -64,8 +64,8 @@ use self::layout::Layout;
 use self::member::{Place, Running, Slot};
 use self::trial::Trials;
 use super::{
-    Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop, Substrate,
-    Trouble, Unit,
+    Gate, Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop,
+    Substrate, Trouble, Unit,
 };
 use crate::engine::{Engines, Kind};
 
@@ -83,6 +83,8 @@ struct Inner {
     trials: Trials,
     engines: Engines,
     serves: HostAddresses,
+    /// Whom an engine that is to listen waits for.
+    gate: Option<Arc<dyn Gate>>,
     /// The locks of each engine, and what is known of it. An entry goes when the instance does.
     slots: Mutex<HashMap<(InstanceId, Member), Slot>>,
     /// One lock for what lies beside each instance's data.
@@ -95,15 +97,17 @@ impl Local {
     /// addresses that it serves and does not have; takes back what it gave in any case. Engines
     /// are confined as far as the machine allows.
     pub fn new(data_dir: &Path, engines: Engines, serves: HostAddresses) -> Result<Self, Trouble> {
-        Self::confined(data_dir, engines, serves, Confinement::default())
+        Self::confined(data_dir, engines, serves, Confinement::default(), None)
     }
 
-    /// The same, confining engines as told. An error where that is required and not possible.
+    /// The same, confining engines as told, and with a gate that must stand before an engine
+    /// listens. An error where confinement is required and not possible.
     pub fn confined(
         data_dir: &Path,
         engines: Engines,
         serves: HostAddresses,
         confinement: Confinement,
+        gate: Option<Arc<dyn Gate>>,
     ) -> Result<Self, Trouble> {
         let layout = Layout::below(data_dir).map_err(machine("making the directory of engines"))?;
         let confiner = Confiner::new(confinement, layout.root());
@@ -118,6 +122,7 @@ impl Local {
             trials,
             engines,
             serves,
+            gate,
             slots,
             nexts,
             deaths,

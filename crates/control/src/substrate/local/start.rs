@@ -36,6 +36,9 @@ impl Inner {
         // Only here: the decision may have been made while this waited for its turn.
         let unit = &self.in_force(unit)?;
         if member == unit.lead.master {
+            if let Some(gate) = &self.gate {
+                gate.stands_before(*unit.address.ip()).await?;
+            }
             host_address::hold(*unit.address.ip(), self.serves).await?;
         }
         if let Some(running) = self.look(unit, member).await?
