@@ -168,9 +168,9 @@ async fn no_write_is_lost_that_the_replica_had_when_its_master_was_killed() {
         let mut unit = pair(&mut ground, version);
         bring_up(&local, &unit).await;
         for _ in 0..3 {
-            let (begun, writes) = oneshot::channel();
+            let (begun, first) = oneshot::channel();
             let writer = tokio::spawn(write_until_the_end(unit.clone(), begun));
-            writes.await.unwrap();
+            first.await.unwrap();
             let mut deaths = local.deaths();
             kill(ground.pid(&unit, unit.lead.master));
             assert_eq!(deaths.recv().await.unwrap(), unit.id);

@@ -94,8 +94,8 @@ impl Shared {
         if !bytes.windows(COMMITTED.len()).any(|part| part == COMMITTED) {
             return true;
         }
-        let lose = |left: u32| left.checked_sub(1);
-        let lost = self.losing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, lose).is_ok();
+        let one_less = |left: u32| left.checked_sub(1);
+        let lost = self.losing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
         self.lost.fetch_add(u32::from(lost), Ordering::SeqCst);
         !lost
     }

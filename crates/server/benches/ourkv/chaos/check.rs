@@ -23,9 +23,13 @@ pub(super) struct Pair {
 impl Pair {
     /// Finds them: exactly two, one of which answers at the address.
     pub(super) fn find(engines: &Path, of: &Created) -> anyhow::Result<Self> {
+        // A busy machine may not answer one connection in time.
+        let master = until("the master says who it is", PAUSE, || {
+            Ok(pong::pid(of.address, Some(&of.login)).ok())
+        })?;
+        let master = pid(master)?;
         let found = processes(engines, &of.id)?;
         ensure!(found.len() == 2, "{} has {} processes", of.id, found.len());
-        let master = pid(pong::pid(of.address, Some(&of.login))?)?;
         let replica = found.iter().find(|found| **found != master).copied();
         ensure!(found.contains(&master), "a stranger answers for {}", of.id);
         Ok(Self { master, replica: replica.context("both engines are one")? })

@@ -132,7 +132,7 @@ fn switch(server: &Server<'_>, created: &Created, pair: Pair) -> anyhow::Result<
         }
         wait_until_whole(created)?;
     }
-    bail!("{} times a switch was given up", SWITCHES)
+    bail!("{SWITCHES} times a switch was given up")
 }
 
 impl Stage<'_> {
