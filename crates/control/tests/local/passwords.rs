@@ -59,6 +59,12 @@ impl Load {
         }
         if unit.is_pair() {
             let mut tenant = client(unit, Some(PASSWORD)).await.unwrap();
+            // The master learns a moment later than its replica that the first copy is whole.
+            let began = Instant::now();
+            while !text(&mut tenant, "INFO replication").await.contains("state=online") {
+                assert!(began.elapsed() < PATIENCE, "the replica is not there");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             let stop = Arc::clone(&load.stop);
             load.tasks.push(tokio::spawn(async move {
                 let syncs = full_syncs(&mut tenant).await;
