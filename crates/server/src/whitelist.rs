@@ -1,6 +1,7 @@
 //! Whitelists at the packet filter of this machine: whether they are put in force, and how.
 
 use ourkv_control::guard::{self, Guard, Nft, NftError, NotEnforced, Rules, Trusted};
+use ourkv_control::substrate::local::confine::{Confine, Confinement, USERS, abilities};
 use ourkv_domain::ids::NodeId;
 use ourkv_domain::network::block::LoopbackBlock;
 
@@ -9,7 +10,8 @@ use crate::opening::Opened;
 
 /// The packet filter, if it can put the whitelists of this node in force. Changes nothing.
 pub(crate) async fn find(node: &NodeId, block: LoopbackBlock) -> Result<Nft, NotEnforced> {
-    Nft::find(&Rules::new(node, block.net(), trusted())).await
+    let trusted = Trusted { own: 0, engines: None, choose: true };
+    Nft::find(&Rules::new(node, block.net(), trusted)).await
 }
 
 /// Starts what puts whitelists in force, where that is wanted and possible, and says in the log
@@ -17,6 +19,7 @@ pub(crate) async fn find(node: &NodeId, block: LoopbackBlock) -> Result<Nft, Not
 pub(crate) async fn start(
     mode: Whitelist,
     opened: &Opened,
+    confinement: Confinement,
 ) -> Result<Option<guard::Handle>, NotEnforced> {
     if mode == Whitelist::Off {
         lift_where_possible(opened).await;
@@ -31,7 +34,7 @@ pub(crate) async fn start(
                 nft,
                 node: opened.node.clone(),
                 block: opened.block.net(),
-                trusted: trusted(),
+                trusted: trusted(confinement),
                 settings: guard::Settings::default(),
             };
             Ok(Some(guard.spawn()))
@@ -60,6 +63,13 @@ async fn lift_where_possible(opened: &Opened) {
 }
 
 /// Under whom this process and its engines run.
-fn trusted() -> Trusted {
-    Trusted { own: rustix::process::geteuid().as_raw(), engines: None }
+fn trusted(confinement: Confinement) -> Trusted {
+    let Confinement { confine, first_user } = confinement;
+    let confined = confine != Confine::Off;
+    Trusted {
+        own: rustix::process::geteuid().as_raw(),
+        // Nobody has these where engines do not, either.
+        engines: confined.then(|| first_user..=first_user + (USERS - 1)),
+        choose: !confined || abilities(first_user).users.is_ok(),
+    }
 }

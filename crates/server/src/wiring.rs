@@ -428,7 +428,7 @@ async fn substrate(
     match place {
         Place::Given(substrate) => Ok((substrate, None)),
         Place::Local { engines, serves, confinement, whitelist } => {
-            let guard = whitelist::start(whitelist, opened).await?;
+            let guard = whitelist::start(whitelist, opened, confinement).await?;
             let engines = Engines::discover(&[engines]).await;
             let gate = guard.clone().map(|guard| Arc::new(guard) as Arc<dyn Gate>);
             let local = Local::confined(opened.dir.path(), engines, serves, confinement, gate)?;

@@ -21,6 +21,9 @@ pub struct Trusted {
     /// Users who run engines and nothing else. Tenants have no command that connects to anything,
     /// so what these connect to is what ourkv told them: whichever address they come from.
     pub engines: Option<RangeInclusive<u32>>,
+    /// Whether engines may choose the address that they follow from. Those that are confined and
+    /// run as our own user may not, and come from 127.0.0.1.
+    pub choose: bool,
 }
 
 /// Who may reach what on a node.
@@ -45,11 +48,12 @@ struct List {
 }
 
 impl List {
-    fn of(guarded: &Guarded) -> Self {
-        let old_pair = (NodeType::MasterSlave, EngineVersion::V2_8);
+    fn of(guarded: &Guarded, trusted: &Trusted) -> Self {
+        let old = guarded.version == EngineVersion::V2_8 && trusted.engines.is_none();
         Self {
             nets: guarded.whitelist.nets(),
-            follows_from_loopback: (guarded.node_type, guarded.version) == old_pair,
+            follows_from_loopback: guarded.node_type == NodeType::MasterSlave
+                && (old || !trusted.choose),
         }
     }
 }
@@ -66,7 +70,8 @@ impl Rules {
     #[must_use]
     pub fn with(self, outside: Vec<Ipv4Addr>, guarded: &BTreeMap<Ipv4Addr, Guarded>) -> Self {
         let default = Whitelist::default().nets();
-        let lists = guarded.iter().map(|(address, guarded)| (*address, List::of(guarded)));
+        let lists =
+            guarded.iter().map(|(address, guarded)| (*address, List::of(guarded, &self.trusted)));
         let lists = lists.filter(|(_, list)| list.nets != default).collect();
         Self { outside, lists, ..self }
     }
@@ -224,7 +229,7 @@ mod tests {
         Rules::new(
             &node,
             "127.42.0.0/16".parse().unwrap(),
-            Trusted { own: 0, engines: Some(1000..=1999) },
+            Trusted { own: 0, engines: None, choose: true },
         )
     }
 
@@ -258,6 +263,22 @@ mod tests {
         ] {
             assert_eq!(rules.is_plain(address.into()), plain, "{address:?}");
         }
+    }
+
+    #[test]
+    fn engines_with_users_of_their_own_need_no_exception() {
+        let old = || Guarded { version: EngineVersion::V2_8, ..guarded("10.0.0.2") };
+        let script = |trusted, guarded| {
+            let lists = [([127, 42, 0, 8].into(), guarded)].into();
+            Rules { trusted, ..rules() }.with(Vec::new(), &lists).script()
+        };
+        let exception = "meta skuid 7 ip saddr 127.0.0.1 accept";
+        let trusted = |engines, choose| Trusted { own: 7, engines, choose };
+        let users = script(trusted(Some(1000..=1999), true), old());
+        assert!(users.contains("meta skuid 1000-1999 accept") && !users.contains(exception));
+        assert!(script(trusted(None, true), old()).contains(exception));
+        assert!(!script(trusted(None, true), guarded("10.0.0.2")).contains(exception));
+        assert!(script(trusted(Some(1000..=1999), false), guarded("10.0.0.2")).contains(exception));
     }
 
     #[test]
