@@ -72,6 +72,11 @@ impl Row {
         T::from_value(std::mem::replace(&mut self.values[place], Value::Null)).ok_or(inconsistent)
     }
 
+    /// The columns in their order, with their values.
+    pub(crate) fn into_columns(self) -> impl Iterator<Item = (String, Value)> {
+        self.columns.to_vec().into_iter().zip(self.values)
+    }
+
     /// The error for a value of this row that does not fit the others.
     pub(crate) fn inconsistent(&self, column: &'static str) -> StoreError {
         StoreError::Inconsistent { table: self.table, column }

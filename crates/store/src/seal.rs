@@ -8,17 +8,22 @@ use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
 use ourkv_domain::mint::Mint;
 use ourkv_domain::secret::Secret;
+use sha2::Sha256;
 
 /// First byte of every sealed value, so that another cipher can follow.
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
+/// Keeps the key that manifests are signed with apart from what else comes of the key.
+const MANIFESTS: &[u8] = b"ourkv manifests of instances";
 
 /// Seals and opens secrets with one key.
 #[derive(Clone)]
 pub struct Sealer {
     cipher: XChaCha20Poly1305,
+    signer: Hmac<Sha256>,
     mint: Arc<Mint>,
 }
 
@@ -30,7 +35,18 @@ pub struct Unsealable;
 impl Sealer {
     /// A sealer with 32 bytes of key; `mint` gives the nonces.
     pub fn new(key: [u8; 32], mint: Arc<Mint>) -> Self {
-        Self { cipher: XChaCha20Poly1305::new(&key.into()), mint }
+        let own = keyed(&key).chain_update(MANIFESTS).finalize().into_bytes();
+        Self { cipher: XChaCha20Poly1305::new(&key.into()), signer: keyed(&own), mint }
+    }
+
+    /// The signature of a manifest's text.
+    pub(crate) fn sign(&self, text: &[u8]) -> Vec<u8> {
+        self.signer.clone().chain_update(text).finalize().into_bytes().to_vec()
+    }
+
+    /// Whether a text has this signature; takes as long for a good guess as for a bad one.
+    pub(crate) fn signed(&self, text: &[u8], signature: &[u8]) -> bool {
+        self.signer.clone().chain_update(text).verify_slice(signature).is_ok()
     }
 
     /// Seals a secret for the place that `context` names.
@@ -55,6 +71,10 @@ impl Sealer {
         let text = self.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| Unsealable)?;
         String::from_utf8(text).map(Secret::from).map_err(|_| Unsealable)
     }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
 impl std::fmt::Debug for Sealer {

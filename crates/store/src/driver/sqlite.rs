@@ -40,10 +40,31 @@ pub(crate) fn open(path: &Path, sealer: &Sealer) -> Result<SqliteConnection, Ope
     let mut connection = connect(path)?;
     check(&connection, path)?;
     configure(&connection).map_err(|error| store_error(&error))?;
-    schema::migrate(&mut connection)?;
+    // What the check of the whole did not see may still be in the way of this.
+    schema::migrate(&mut connection).map_err(|error| damaged(path, error))?;
     let mut connection = SqliteConnection(connection);
-    schema::check_key(&mut connection, sealer)?;
+    schema::check_key(&mut connection, sealer).map_err(|error| damaged(path, error))?;
     Ok(connection)
+}
+
+/// The error of a database that is there and can't be worked with.
+fn damaged(path: &Path, error: OpenError) -> OpenError {
+    let detail = match error {
+        OpenError::Migration { detail }
+        | OpenError::Store(
+            StoreError::Statement { detail } | StoreError::Constraint { detail },
+        ) => detail,
+        OpenError::Store(StoreError::Inconsistent { table, column }) => {
+            format!("inconsistent value in {table}.{column}")
+        }
+        OpenError::Store(StoreError::Unavailable { detail })
+            if detail.contains("malformed") || detail.contains("not a database") =>
+        {
+            detail
+        }
+        other => return other,
+    };
+    OpenError::Corrupt { path: path.to_owned(), detail }
 }
 
 /// A further connection, for reading.
