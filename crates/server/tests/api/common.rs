@@ -62,6 +62,14 @@ impl Ourkv {
 
     /// Starts the process and waits for its address.
     pub(crate) fn serve(&mut self) {
+        if let Err(log) = self.try_serve() {
+            panic!("serve ended early: {log}");
+        }
+    }
+
+    /// Starts the process and waits for its address, or for its end and then its log.
+    pub(crate) fn try_serve(&mut self) -> Result<(), String> {
+        let before = self.log().len();
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = self.command(&["serve"]);
@@ -76,7 +84,16 @@ impl Ourkv {
         let address = lines
             .find_map(|line| line.unwrap().strip_prefix("listening on http://").map(str::to_owned));
         self.child = Some(child);
-        self.address = address.unwrap_or_else(|| panic!("serve ended early: {}", self.log()));
+        match address {
+            Some(address) => {
+                self.address = address;
+                Ok(())
+            }
+            None => {
+                self.kill();
+                Err(self.log()[before..].to_owned())
+            }
+        }
     }
 
     fn log_file(&self) -> PathBuf {
@@ -231,6 +248,21 @@ impl Ourkv {
         made["id"].as_str().unwrap().to_owned()
     }
 
+    /// Kills every engine of the directory, whatever the store says.
+    pub(crate) fn kill_engines(&self) {
+        let Ok(root) = self.dir.join("engines").canonicalize() else { return };
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let home = std::fs::read_link(entry.path().join("cwd"));
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let (Ok(home), Some(pid)) = (home, pid)
+                && home.starts_with(&root)
+                && let Some(pid) = rustix::process::Pid::from_raw(pid)
+            {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+
     /// The directories of engines, one per instance.
     pub(crate) fn engine_dirs(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.dir.join("engines"));
@@ -242,6 +274,8 @@ impl Drop for Ourkv {
     fn drop(&mut self) {
         self.kill();
         let _ = self.try_cli(&["down"]);
+        // Those that the store does not know stay; a test may have broken it.
+        self.kill_engines();
     }
 }
 

@@ -26,9 +26,11 @@ mod races;
 mod refusals;
 #[cfg(feature = "failpoints")]
 mod remembered;
+mod rebuild;
 mod restore;
 mod saver;
 mod schedules;
 mod shelf;
+mod store_damage;
 mod tenant;
 mod tokens;
