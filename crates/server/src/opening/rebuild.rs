@@ -127,9 +127,13 @@ impl Work {
         let opened = Store::open(&Location::Sqlite(database.to_owned()), self.sealer.clone());
         let examined = opened
             .map_err(OpenError::from)
-            .and_then(|store| examine(&store, &self.dir, &self.node).map(|_| ()));
+            .and_then(|store| {
+                examine(&store, &self.dir, &self.node)?;
+                // One that knows nobody has forgotten whoever has a directory.
+                Ok(!store.read_blocking(|tx| tx.accounts())?.is_empty())
+            });
         match examined {
-            Ok(()) => Ok(true),
+            Ok(knows) => Ok(knows),
             Err(error) if error.is_damage() => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -34,6 +34,13 @@ pub(crate) struct Ourkv {
     env: Vec<(String, String)>,
 }
 
+/// Tells a test that runs in a process of its own where its blocks begin.
+pub(crate) const FIRST_BLOCK: &str = "OURKV_TEST_FIRST_BLOCK";
+
+fn first_block() -> u32 {
+    std::env::var(FIRST_BLOCK).map_or(32, |block| block.parse().unwrap())
+}
+
 impl Ourkv {
     pub(crate) fn start() -> Self {
         Self::start_with(&[], &[])
@@ -53,7 +60,7 @@ impl Ourkv {
             dir: home.path().join("data"),
             home,
             address: String::new(),
-            block: 32 + BLOCKS.fetch_add(1, Ordering::Relaxed) % 128,
+            block: first_block() + BLOCKS.fetch_add(1, Ordering::Relaxed) % 128,
             child: None,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),

@@ -16,6 +16,7 @@ mod create_instance;
 mod damage;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod host_faults;
 mod instances;
 mod kills;
 mod names;

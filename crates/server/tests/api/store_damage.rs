@@ -97,6 +97,25 @@ fn a_flipped_byte_in_any_page_is_found_or_does_no_harm() {
 }
 
 #[test]
+fn a_store_without_its_log_is_not_taken_for_a_new_one() {
+    let mut server = Ourkv::start();
+    let created = server.normal(&[("InstanceClass", "redis.basic.small.default")]);
+    until_kept(&server, id(&created));
+    let pids = engines(&server.dir);
+    server.kill();
+    for ending in ["-wal", "-shm"] {
+        fs::remove_file(server.dir.join(format!("ourkv.db{ending}"))).unwrap();
+    }
+    let refused = server.try_serve().unwrap_err();
+    assert!(refused.contains("ourkv doctor --rebuild"), "{refused}");
+    server.cli(&["doctor", "--rebuild"]);
+    server.serve();
+    server.wait_for(id(&created), "Normal");
+    login(&created);
+    assert_eq!(engines(&server.dir), pids);
+}
+
+#[test]
 fn a_cut_empty_or_lost_store_is_never_begun_anew() {
     let mut stopped = Stopped::new();
     assert!(!stopped.serves(None, "lost"));

@@ -10,7 +10,7 @@ use super::mark::Mark;
 use super::member::Running;
 use super::swap::settle;
 use super::{Inner, Kind, Member, Trouble, Unit, blocking, host_address};
-use crate::engine::memcached::{Answer, Client};
+use crate::engine::memcached::{self, Answer, Client};
 use crate::engine::redis_admin::{Admin, AdminError, Pong, dial};
 use crate::engine::redis_conf::settings;
 use crate::engine::tenant::{self, Entry};
@@ -19,6 +19,7 @@ use crate::engine::tenant::{self, Entry};
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long the first synchronisation of a replica may take.
 const LINK: Duration = Duration::from_mins(1);
+const LOGIN: &str = "logging in as the tenant";
 /// How long an answer may take of an engine that runs.
 const PROMPT: Duration = Duration::from_secs(5);
 /// How often an engine's socket is tried until it is there, how long in this haste, and how often
@@ -77,10 +78,30 @@ impl Inner {
     /// Logs in at the instance's address as its tenant does, once it is proven that the
     /// instance's own engine listens there: a stranger gets to see no password.
     pub(super) async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
-        const LOGIN: &str = "logging in as the tenant";
-        let running = self.must_run(unit, unit.lead.master).await?;
+        let master = unit.lead.master;
+        let running = self.must_run(unit, master).await?;
         // Without it on this machine, the address would lead to a stranger.
         host_address::hold(*unit.address.ip(), self.serves).await?;
+        match self.enter(unit, &running).await? {
+            // All connections that were bought are in use: it serves those.
+            Entry::AsPromised | Entry::Full => return Ok(()),
+            // It reads its login database at each login, and that may be damaged.
+            Entry::Otherwise(_) if running.binary.kind == Kind::Memcached => {
+                let written = memcached::write_logins(unit, &self.layout.member(unit, master)).await;
+                written.map_err(super::machine("writing the login database (saslpasswd2)"))?;
+            }
+            Entry::Otherwise(answer) => {
+                return Err(Trouble::Unexpected { doing: LOGIN, answer });
+            }
+        }
+        match self.enter(unit, &running).await? {
+            Entry::AsPromised | Entry::Full => Ok(()),
+            Entry::Otherwise(answer) => Err(Trouble::Unexpected { doing: LOGIN, answer }),
+        }
+    }
+
+    /// What a tenant finds at the address.
+    async fn enter(&self, unit: &Unit, running: &Running) -> Result<Entry, Trouble> {
         let entry = async {
             let Some(stream) = running.connect(unit.address).await? else {
                 let answer = "the engine does not listen on the instance's address".into();
@@ -98,13 +119,7 @@ impl Inner {
                 }
             }
         };
-        match tokio::time::timeout(PROMPT, entry).await {
-            // All connections that were bought are in use: it serves those.
-            Ok(Ok(Entry::AsPromised | Entry::Full)) => Ok(()),
-            Ok(Ok(Entry::Otherwise(answer))) => Err(Trouble::Unexpected { doing: LOGIN, answer }),
-            Ok(Err(trouble)) => Err(trouble),
-            Err(_) => Err(silent(LOGIN, PROMPT)),
-        }
+        tokio::time::timeout(PROMPT, entry).await.unwrap_or_else(|_| Err(silent(LOGIN, PROMPT)))
     }
 
     pub(super) async fn must_run(&self, unit: &Unit, member: Member) -> Result<Running, Trouble> {
