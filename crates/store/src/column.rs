@@ -73,8 +73,8 @@ impl Row {
     }
 
     /// The columns in their order, with their values.
-    pub(crate) fn into_columns(self) -> impl Iterator<Item = (String, Value)> {
-        self.columns.to_vec().into_iter().zip(self.values)
+    pub(crate) fn into_columns(self) -> Vec<(String, Value)> {
+        self.columns.iter().cloned().zip(self.values).collect()
     }
 
     /// The error for a value of this row that does not fit the others.

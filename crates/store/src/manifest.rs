@@ -91,12 +91,7 @@ pub(crate) const PARTS: &[Part] = &[
         changing: &[],
         shared: false,
     },
-    Part {
-        table: "backup_policies",
-        rows: "instance = $1",
-        changing: &["next_at"],
-        shared: false,
-    },
+    Part { table: "backup_policies", rows: "instance = $1", changing: &["next_at"], shared: false },
     Part { table: "meters", rows: "instance = $1", changing: &["metered_until"], shared: false },
     Part {
         table: "backups",
@@ -108,9 +103,27 @@ pub(crate) const PARTS: &[Part] = &[
 
 /// What never changes about an instance while its generation stays the same.
 const FROZEN: &[&str] = &[
-    "account", "node", "nonce", "created_at", "region", "zone", "class", "instance_type",
-    "node_type", "version", "capacity_mb", "bandwidth_mbps", "connections", "qps", "network", "vpc",
-    "vswitch", "private_ip", "serving_ip", "port", "domain",
+    "account",
+    "node",
+    "nonce",
+    "created_at",
+    "region",
+    "zone",
+    "class",
+    "instance_type",
+    "node_type",
+    "version",
+    "capacity_mb",
+    "bandwidth_mbps",
+    "connections",
+    "qps",
+    "network",
+    "vpc",
+    "vswitch",
+    "private_ip",
+    "serving_ip",
+    "port",
+    "domain",
 ];
 
 /// A manifest, as it is written.
@@ -207,7 +220,8 @@ impl Manifest {
                 digest.update(part.table);
                 for (name, value) in row.iter().filter(|(name, _)| !part.is_changing(name)) {
                     // Of the phase it counts only whether the instance ever answered.
-                    let value = if name == "phase" { json!(value == "Creating") } else { value.clone() };
+                    let value =
+                        if name == "phase" { json!(value == "Creating") } else { value.clone() };
                     digest.update(format!("\n{name}={value}"));
                 }
             }
@@ -229,7 +243,7 @@ impl Manifest {
     }
 
     fn made(
-        rows: BTreeMap<&'static str, Vec<Map<String, Json>>>,
+        rows: &BTreeMap<&'static str, Vec<Map<String, Json>>>,
         sealer: &Sealer,
         now: Timestamp,
     ) -> Option<Self> {
@@ -283,7 +297,7 @@ impl Tx<'_> {
             let found = self.select(part.table, &sql, &values![id])?;
             rows.insert(part.table, found.into_iter().map(written).collect());
         }
-        Ok(Manifest::made(rows, self.sealer(), now))
+        Ok(Manifest::made(&rows, self.sealer(), now))
     }
 
     /// How the store stands to a manifest.
@@ -296,7 +310,9 @@ impl Tx<'_> {
         if is_later(theirs, Some(&ours)) {
             return Ok(Agreement::Older);
         }
-        let says = |row: Option<&Map<String, Json>>, name: &str| row.and_then(|row| row.get(name).cloned());
+        let says = |row: Option<&Map<String, Json>>, name: &str| {
+            row.and_then(|row| row.get(name).cloned())
+        };
         if says(theirs, "generation") != says(Some(&ours), "generation") {
             return Ok(Agreement::Agrees);
         }
@@ -317,7 +333,7 @@ fn is_later(one: Option<&Map<String, Json>>, other: Option<&Map<String, Json>>) 
 }
 
 fn written(row: Row) -> Map<String, Json> {
-    row.into_columns().map(|(name, value)| (name, json_of(value))).collect()
+    row.into_columns().into_iter().map(|(name, value)| (name, json_of(value))).collect()
 }
 
 fn json_of(value: Value) -> Json {

@@ -27,7 +27,11 @@ impl Tx<'_> {
                 let row = columns_of(part.table, row, now)?;
                 let row: Vec<_> =
                     row.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-                self.insert(part.table, &row, if part.shared { "ON CONFLICT DO NOTHING" } else { "" })?;
+                self.insert(
+                    part.table,
+                    &row,
+                    if part.shared { "ON CONFLICT DO NOTHING" } else { "" },
+                )?;
             }
         }
         let inconsistent = StoreError::Inconsistent { table: "instances", column: "id" };
@@ -64,10 +68,9 @@ fn columns_of(
             _ => value_of(json),
         };
         let value = value.filter(|_| is_name);
-        value.map(|value| (name.clone(), value)).ok_or(StoreError::Inconsistent {
-            table,
-            column: "a manifest's",
-        })
+        value
+            .map(|value| (name.clone(), value))
+            .ok_or(StoreError::Inconsistent { table, column: "a manifest's" })
     };
     row.iter().map(column).collect()
 }

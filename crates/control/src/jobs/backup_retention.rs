@@ -17,11 +17,7 @@ use super::Report;
 const BATCH: i64 = 100;
 
 /// Marks every backup that was kept long enough by `due`.
-pub async fn run_once(
-    store: &Store,
-    node: &NodeId,
-    due: Timestamp,
-) -> Result<Report, StoreError> {
+pub async fn run_once(store: &Store, node: &NodeId, due: Timestamp) -> Result<Report, StoreError> {
     let (mut report, mut after) = (Report::default(), None);
     loop {
         let (node, cursor) = (node.clone(), after.clone());

@@ -81,7 +81,7 @@ pub fn rebuild(config: &Config, anew: bool) -> Result<Rebuilt, RebuildError> {
     match &config.database {
         Database::Embedded => work.embedded(anew),
         Database::Postgres(url) => {
-            let store = work.open(Location::Postgres(url.expose().to_owned()))?;
+            let store = work.open(&Location::Postgres(url.expose().to_owned()))?;
             let places = work.fill(&store)?;
             Ok(Rebuilt { places, aside: None })
         }
@@ -105,7 +105,7 @@ impl Work {
         }
         let fresh = self.dir.path().join("ourkv.db.rebuilt");
         remove_all(&fresh).map_err(|error| self.trouble(error))?;
-        let store = self.open(Location::Sqlite(fresh.clone()))?;
+        let store = self.open(&Location::Sqlite(fresh.clone()))?;
         let filled = self.fill(&store);
         // The last one to close writes everything into the one file.
         drop(store);
@@ -114,24 +114,22 @@ impl Work {
             let _ = remove_all(&fresh);
         })?;
         let aside = if there { Some(self.move_aside(&database)?) } else { None };
-        let placed = fs::rename(&fresh, &database).and_then(|()| {
+        let moved = fs::rename(&fresh, &database).and_then(|()| {
             remove(&suffixed(&fresh, "-lock"))?;
             File::open(self.dir.path())?.sync_all()
         });
-        placed.map_err(|error| self.trouble(error))?;
+        moved.map_err(|error| self.trouble(error))?;
         Ok(Rebuilt { places, aside })
     }
 
     /// Whether a server would work with it. What only fails for another reason is not damaged.
     fn is_good(&self, database: &Path) -> Result<bool, RebuildError> {
         let opened = Store::open(&Location::Sqlite(database.to_owned()), self.sealer.clone());
-        let examined = opened
-            .map_err(OpenError::from)
-            .and_then(|store| {
-                examine(&store, &self.dir, &self.node)?;
-                // One that knows nobody has forgotten whoever has a directory.
-                Ok(!store.read_blocking(|tx| tx.accounts())?.is_empty())
-            });
+        let examined = opened.map_err(OpenError::from).and_then(|store| {
+            examine(&store, &self.dir, &self.node)?;
+            // One that knows nobody has forgotten whoever has a directory.
+            Ok(store.read_blocking(|tx| Ok::<_, StoreError>(!tx.accounts()?.is_empty()))?)
+        });
         match examined {
             Ok(knows) => Ok(knows),
             Err(error) if error.is_damage() => Ok(false),
@@ -139,8 +137,8 @@ impl Work {
         }
     }
 
-    fn open(&self, location: Location) -> Result<Store, OpenError> {
-        Ok(Store::open(&location, self.sealer.clone())?)
+    fn open(&self, location: &Location) -> Result<Store, OpenError> {
+        Ok(Store::open(location, self.sealer.clone())?)
     }
 
     fn fill(&self, store: &Store) -> Result<Vec<Outcome>, RebuildError> {
@@ -156,11 +154,13 @@ impl Work {
         read.sort_by_key(|(_, manifest)| {
             std::cmp::Reverse(manifest.as_ref().ok().map(Manifest::written_at))
         });
-        let mut outcomes: Vec<_> =
-            read.into_iter().map(|(place, manifest)| self.put_back(store, place, manifest)).collect();
+        let mut outcomes: Vec<_> = read
+            .into_iter()
+            .map(|(place, manifest)| self.put_back(store, place, manifest))
+            .collect();
         outcomes.sort_by(|one, other| one.place.name.cmp(&other.place.name));
-        let none = outcomes.iter().all(|outcome| outcome.refused.is_some());
-        if none && !outcomes.is_empty() {
+        let refused = outcomes.iter().all(|outcome| outcome.refused.is_some());
+        if refused && !outcomes.is_empty() {
             return Err(RebuildError::Nothing(outcomes));
         }
         let (node, now, key) = (self.node.clone(), self.now, self.credentials()?);
@@ -242,7 +242,9 @@ impl Work {
         };
         for ending in BESIDE {
             match fs::rename(suffixed(database, ending), suffixed(&aside, ending)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(self.trouble(error)),
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(self.trouble(error));
+                }
                 _ => {}
             }
         }

@@ -91,16 +91,12 @@ impl Ourkv {
         let address = lines
             .find_map(|line| line.unwrap().strip_prefix("listening on http://").map(str::to_owned));
         self.child = Some(child);
-        match address {
-            Some(address) => {
-                self.address = address;
-                Ok(())
-            }
-            None => {
-                self.kill();
-                Err(self.log()[before..].to_owned())
-            }
-        }
+        let Some(address) = address else {
+            self.kill();
+            return Err(self.log()[before..].to_owned());
+        };
+        self.address = address;
+        Ok(())
     }
 
     fn log_file(&self) -> PathBuf {
@@ -206,8 +202,13 @@ impl Ourkv {
     /// Ends the process, and starts it again with other variables.
     pub(crate) fn restart(&mut self, env: &[(&str, &str)]) {
         self.kill();
-        self.env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        self.set_env(env);
         self.serve();
+    }
+
+    /// Other variables for the next process.
+    pub(crate) fn set_env(&mut self, env: &[(&str, &str)]) {
+        self.env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     }
 
     /// A variable that the process was started with.

@@ -58,7 +58,10 @@ fn on_a_full_disk_reads_go_on_and_with_room_everything_does() {
             assert!(server.log().contains("nearly full"), "said before it was");
 
             let wanted = [
-                ("RegionId", "cn-hongkong"), STANDALONE, ("Password", PASSWORD), ("Token", "full"),
+                ("RegionId", "cn-hongkong"),
+                STANDALONE,
+                ("Password", PASSWORD),
+                ("Token", "full"),
             ];
             let reply = server.client().call("CreateInstance", &wanted);
             let created = (reply.status == 200).then(|| reply.json());
@@ -201,10 +204,7 @@ fn cut(path: &Path, whole: &[u8], at: usize) {
 #[test]
 fn whatever_small_file_is_torn_the_next_start_is_right() {
     let mut server = Ourkv::start();
-    let cache = [
-        ("InstanceType", "Memcache"),
-        ("InstanceClass", "memcache.master.small.default"),
-    ];
+    let cache = [("InstanceType", "Memcache"), ("InstanceClass", "memcache.master.small.default")];
     let created = [server.normal(&[PAIR]), server.normal(&cache)];
     for one in &created {
         until_kept(&server, id(one));

@@ -23,11 +23,11 @@ mod names;
 mod postgres;
 mod protocol;
 mod races;
+mod rebuild;
 #[cfg(feature = "failpoints")]
 mod refusals;
 #[cfg(feature = "failpoints")]
 mod remembered;
-mod rebuild;
 mod restore;
 mod saver;
 mod schedules;

@@ -33,7 +33,9 @@ fn told(path: &Path) -> Option<Value> {
 /// Waits until the manifest says of the instance what `tells` wants.
 fn until_told(server: &Ourkv, instance: &str, what: &str, tells: impl Fn(&Value) -> bool) {
     let path = manifest(server, instance);
-    server.until(&format!("the manifest tells {what}"), |_| told(&path).is_some_and(|row| tells(&row)));
+    server.until(&format!("the manifest tells {what}"), |_| {
+        told(&path).is_some_and(|row| tells(&row))
+    });
 }
 
 pub(crate) fn answered(row: &Value) -> bool {
@@ -161,9 +163,9 @@ fn what_cannot_be_believed_is_named_and_the_rest_is_made() {
     assert!(!done.status.success());
     let rows = rows(&String::from_utf8(done.stdout).unwrap());
     let found = |at: usize| {
-        let row = rows.iter().find(|row| {
-            row["directory"].as_str().unwrap().starts_with(id(&created[at]))
-        });
+        let row = rows
+            .iter()
+            .find(|row| row["directory"].as_str().unwrap().starts_with(id(&created[at])));
         row.unwrap()["found"].as_str().unwrap_or("rebuilt").to_owned()
     };
     assert!(found(0).contains("torn"), "{}", found(0));
@@ -194,9 +196,10 @@ fn a_good_store_is_moved_aside_only_when_told() {
     let talk = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && talk.contains("--anew"), "{talk}");
     server.cli(&["doctor", "--rebuild", "--anew"]);
-    let aside = fs::read_dir(&server.dir).unwrap().flatten().filter(|entry| {
-        entry.file_name().to_str().unwrap().starts_with("ourkv.db.aside-")
-    });
+    let aside = fs::read_dir(&server.dir)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().unwrap().starts_with("ourkv.db.aside-"));
     assert_eq!(aside.count(), 1);
     server.serve();
     server.wait_for(id(&created), "Normal");

@@ -23,8 +23,19 @@ struct Stopped {
 /// What is vouched for of an instance: who, what and where.
 fn told(server: &Ourkv, created: &Value) -> Vec<Value> {
     let attributes = server.attributes(id(created));
-    let names = ["InstanceId", "InstanceClass", "ConnectionDomain", "Port", "Capacity", "ZoneId",
-        "NetworkType", "EngineVersion", "InstanceType", "CreateTime", "PrivateIp"];
+    let names = [
+        "InstanceId",
+        "InstanceClass",
+        "ConnectionDomain",
+        "Port",
+        "Capacity",
+        "ZoneId",
+        "NetworkType",
+        "EngineVersion",
+        "InstanceType",
+        "CreateTime",
+        "PrivateIp",
+    ];
     names.iter().map(|name| attributes[*name].clone()).collect()
 }
 
@@ -120,7 +131,8 @@ fn a_cut_empty_or_lost_store_is_never_begun_anew() {
     let mut stopped = Stopped::new();
     assert!(!stopped.serves(None, "lost"));
     let length = stopped.whole.len();
-    let sizes = [0, 1, 15, 16, 99, 100, 511, 512, PAGE - 1, PAGE, PAGE + 1, length - PAGE, length - 1];
+    let sizes =
+        [0, 1, 15, 16, 99, 100, 511, 512, PAGE - 1, PAGE, PAGE + 1, length - PAGE, length - 1];
     let pages = (2..length / PAGE).step_by(7).map(|page| page * PAGE + page);
     for size in sizes.into_iter().chain(pages) {
         let store = stopped.whole[..size].to_vec();

@@ -2,7 +2,7 @@ use ourkv_domain::backup::BackupPolicy;
 use ourkv_domain::billing::Money;
 use ourkv_domain::event::{Event, EventKind};
 use ourkv_domain::instance::{Intent, Lead, Member, Observed, Phase, Status};
-use ourkv_store::{Agreement, Manifest, ManifestError, Meter, Store};
+use ourkv_store::{Agreement, Manifest, ManifestError, Meter, Store, StoreError, Tx};
 
 use crate::database::{Database, sealer};
 use crate::on_both;
@@ -23,9 +23,19 @@ on_both!(
 
 /// What a store does not get back from manifests.
 const LOST: [&str; 10] = [
-    "audit", "coupons", "events", "ledger", "living_postpaid", "nodes", "nonces", "orders",
-    "settings", "tokens",
+    "audit",
+    "coupons",
+    "events",
+    "ledger",
+    "living_postpaid",
+    "nodes",
+    "nonces",
+    "orders",
+    "settings",
+    "tokens",
 ];
+
+type Change = fn(&mut Tx<'_>) -> Result<(), StoreError>;
 
 fn furnish(database: &Database) {
     database.write(|tx| {
@@ -123,7 +133,7 @@ fn what_something_else_has_is_not_put_back(database: &Database) {
 fn a_manifest_is_new_when_what_it_tells_is(database: &Database) {
     furnish(database);
     let mut gists = vec![manifest(database, "r-a").gist()];
-    let changes: [fn(&mut ourkv_store::Tx<'_>) -> Result<(), ourkv_store::StoreError>; 3] = [
+    let changes: [Change; 3] = [
         |tx| tx.set_intent(&id("r-a"), Intent::Stop).map(|_| ()),
         |tx| tx.set_password(&id("r-a"), None).map(|_| ()),
         |tx| tx.delete_access_key(&access_key().id).map(|_| ()),

@@ -87,7 +87,8 @@ impl Inner {
             Entry::AsPromised | Entry::Full => return Ok(()),
             // It reads its login database at each login, and that may be damaged.
             Entry::Otherwise(_) if running.binary.kind == Kind::Memcached => {
-                let written = memcached::write_logins(unit, &self.layout.member(unit, master)).await;
+                let written =
+                    memcached::write_logins(unit, &self.layout.member(unit, master)).await;
                 written.map_err(super::machine("writing the login database (saslpasswd2)"))?;
             }
             Entry::Otherwise(answer) => {

@@ -104,9 +104,9 @@ fn processes_below(directory: &Path) -> Vec<u32> {
     let Ok(processes) = procfs::process::all_processes() else {
         return Vec::new();
     };
-    let below = processes.filter_map(Result::ok).filter(|process| {
-        process.cwd().is_ok_and(|cwd| cwd.starts_with(directory))
-    });
+    let below = processes
+        .filter_map(Result::ok)
+        .filter(|process| process.cwd().is_ok_and(|cwd| cwd.starts_with(directory)));
     below.filter_map(|process| u32::try_from(process.pid()).ok()).collect()
 }
 
