@@ -61,6 +61,7 @@ mod network;
 mod node;
 mod nonce;
 mod order;
+mod part;
 mod remember;
 mod restore;
 mod role;

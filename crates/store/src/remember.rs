@@ -9,7 +9,8 @@ use serde_json::{Map, Value as Json};
 
 use crate::column::{ToValue, Value, values};
 use crate::error::StoreError;
-use crate::manifest::{Manifest, PARTS, value_of};
+use crate::manifest::{Manifest, value_of};
+use crate::part::PARTS;
 use crate::tx::Tx;
 
 /// Why an instance counts as not answering that was put back.

@@ -5,12 +5,18 @@
 //! instance was found to answer: nobody waits for it. One that knows more than the store is left as
 //! it is: then the store is an earlier copy, and the manifest what is left of the later one.
 
+use std::time::Duration;
+
 use ourkv_store::StoreError;
 
 use super::World;
 use super::load::Loaded;
 use super::report::Failure;
 use super::step::Step;
+use crate::substrate::Trouble;
+
+/// How long a manifest may take: nobody waits for it, but the next pass.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sees to it that the manifest of an instance says what the store does. What is in the way is
 /// logged, and tried again after the next pass.
@@ -49,7 +55,10 @@ async fn kept(world: &World, loaded: &Loaded) -> Result<(), Failure> {
         };
         Ok::<_, Failure>(stands)
     };
-    if Step::KeepManifest.run(write).await? {
+    // A disk that hangs must not keep the instance from what else there is to do.
+    let writing = tokio::time::timeout(PATIENCE, Step::KeepManifest.run(write)).await;
+    let silent = Trouble::Silent { doing: "keeping its manifest", seconds: PATIENCE.as_secs() };
+    if writing.unwrap_or_else(|_| Err(silent.into()))? {
         world.memory.keep_gist(id, manifest.gist());
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use redis::Commands;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::common::Ourkv;
@@ -59,6 +60,18 @@ fn rebuild(server: &Ourkv) -> Vec<Value> {
 
 fn rows(printed: &str) -> Vec<Value> {
     serde_json::from_str(printed).unwrap()
+}
+
+/// Kills the engine that an instance began with as its master, once there is another.
+fn kill_first(server: &Ourkv, instance: &str) {
+    let of = |member: &str| {
+        let dir = directory(server, instance).join(member);
+        engines(&server.dir).get(dir.to_str().unwrap()).copied()
+    };
+    server.until("both run", |_| of("0").is_some() && of("1").is_some());
+    server.wait_for(instance, "Normal");
+    let pid = Pid::from_raw(of("0").unwrap().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
 }
 
 /// What [`fill`] put there.
@@ -216,10 +229,7 @@ fn roles_are_those_of_the_last_decision() {
         (row["master"].clone(), row["epoch"].clone())
     };
     until_kept(&server, id(&created));
-    let before = engines(&server.dir);
-    let first = before.iter().find(|(dir, _)| dir.ends_with("/0")).unwrap().1;
-    let pid = rustix::process::Pid::from_raw((*first).try_into().unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    kill_first(&server, id(&created));
     until_told(&server, id(&created), "the new master", |row| {
         row["master"] == "second" && row["epoch"] == 1
     });
@@ -241,7 +251,9 @@ fn roles_are_those_of_the_last_decision() {
 fn an_earlier_copy_of_the_store_is_named_and_ends_nobody() {
     let mut server = Ourkv::start();
     let small = &[("InstanceClass", "redis.basic.small.default")];
-    let first = server.normal(small);
+    let first = server.normal(&[]);
+    fill(&mut login(&first), "kept");
+    until_kept(&server, id(&first));
     server.kill();
     let copy = server.dir.join("copy.db");
     for ending in ["", "-wal"] {
@@ -253,6 +265,11 @@ fn an_earlier_copy_of_the_store_is_named_and_ends_nobody() {
     server.serve();
     let second = server.normal(small);
     until_kept(&server, id(&second));
+    server.wait_for(id(&first), "Normal");
+    kill_first(&server, id(&first));
+    until_told(&server, id(&first), "the new master", |row| row["epoch"] == 1);
+    server.wait_for(id(&first), "Normal");
+    server.until("both run", |server| engines(&server.dir).len() == 3);
     let pids = engines(&server.dir);
     server.kill();
     lose_store(&server);
@@ -264,7 +281,11 @@ fn an_earlier_copy_of_the_store_is_named_and_ends_nobody() {
     }
     server.serve();
     server.wait_for(id(&first), "Normal");
-    assert!(server.log().contains("the store does not know instances"), "{}", server.log());
+    let log = server.log();
+    assert!(log.contains("the store does not know instances"), "{log}");
+    assert!(log.contains("the store is older than the manifests"), "{log}");
+    assert_eq!(string(&first), "kept");
+    assert_eq!(told(&manifest(&server, id(&first))).unwrap()["master"], "second");
     assert_eq!(engines(&server.dir), pids, "the engine that the store forgot goes on");
     login(&second);
     let doctor = String::from_utf8(server.try_cli(&["doctor"]).stdout).unwrap();

@@ -206,7 +206,7 @@ fn every_table_is_in_a_manifest_or_lost_on_purpose(database: &Database) {
     for table in database.tables() {
         let is_ours = !matches!(table.as_str(), "refinery_schema_history" | "seals");
         let known = kept.contains_key(&table) || LOST.contains(&table.as_str());
-        assert!(known || !is_ours, "say in src/manifest.rs or here what becomes of {table}");
+        assert!(known || !is_ours, "say in src/part.rs or here what becomes of {table}");
     }
 }
 
