@@ -60,4 +60,6 @@ pub enum EventKind {
     Damped,
     /// A decision was found beside the data that the store did not know.
     RoleFound,
+    /// The password of a login was replaced; former ones open nothing any more.
+    PasswordReset,
 }

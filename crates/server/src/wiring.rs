@@ -12,10 +12,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use ourkv_control::backup::{self, Archive, Backups, Fetcher, ShelfError};
 use ourkv_control::dns::{Dns, DnsError};
 use ourkv_control::engine::Engines;
+use ourkv_control::guard::{self, NotEnforced};
 use ourkv_control::jobs::{self, Jobs};
 use ourkv_control::reconciler::{self, Reconciler};
+use ourkv_control::substrate::local::confine::{Confinement, abilities};
 use ourkv_control::substrate::local::{self, Local};
-use ourkv_control::substrate::{Substrate, Trouble};
+use ourkv_control::substrate::{Gate, Substrate, Trouble};
 use ourkv_domain::catalogue::Catalogue;
 use ourkv_domain::clock::Clock as _;
 use ourkv_domain::network::HostAddresses;
@@ -27,11 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actions::{Nudge, Platform};
 use crate::cli::url_of;
-use crate::config::{self, BackupPlace, Config, DnsListen};
+use crate::config::{self, BackupPlace, Config, DnsListen, Whitelist};
 use crate::gateway::{self, Gateway};
 use crate::links::Links;
 use crate::opening::{DataDir, Opened, Room};
-use crate::shelf;
+use crate::{shelf, whitelist};
 
 /// How often histograms are folded up, so that they stay small between two scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -64,12 +66,15 @@ struct Hands {
     reconciler: reconciler::Handle,
     backups: backup::Handle,
     jobs: jobs::Handle,
+    guard: Option<guard::Handle>,
 }
 
 /// Who is woken when something is wanted; nobody before they are there: they begin by looking at
 /// everything.
 #[derive(Clone, Default)]
-struct Sleepers(Arc<(SetOnce<reconciler::Handle>, SetOnce<backup::Handle>)>);
+struct Sleepers(
+    Arc<(SetOnce<reconciler::Handle>, SetOnce<backup::Handle>, SetOnce<guard::Handle>)>,
+);
 
 /// Why a control plane does not run.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +97,15 @@ pub enum StartError {
          systemd unit), run it as root, or turn the setting off"
     )]
     MayNotAddAddresses,
+    /// Engines are to be confined in full, and can't be.
+    #[error(
+        "engines.confine is `require`, and {0}; see Confinement in docs/operations.md, or set it \
+         to `auto`"
+    )]
+    Unconfined(String),
+    /// Whitelists are to be put in force, and can't be.
+    #[error("network.whitelist is `enforce`, and {0}; {advice}, or use `auto`", advice = .0.advice())]
+    NotEnforced(#[from] NotEnforced),
     /// Backups can't be kept where they should be.
     #[error("backups can't be kept: {0}")]
     Shelf(#[from] ShelfError),
@@ -117,6 +131,10 @@ pub enum Place {
         engines: PathBuf,
         /// Which addresses it serves.
         serves: HostAddresses,
+        /// How engines are confined.
+        confinement: Confinement,
+        /// Whether whitelists are put in force.
+        whitelist: Whitelist,
     },
     /// This one.
     Given(Arc<dyn Substrate>),
@@ -132,6 +150,14 @@ impl Running {
     ) -> Result<Self, StartError> {
         if config.network.host_addresses == HostAddresses::Any && !local::may_add_addresses() {
             return Err(StartError::MayNotAddAddresses);
+        }
+        if config.engines.confine == config::Confine::Require
+            && let Some(reason) = abilities(config.engines.first_user).missing()
+        {
+            return Err(StartError::Unconfined(reason.to_owned()));
+        }
+        if let Place::Local { whitelist: Whitelist::Enforce, .. } = &place {
+            whitelist::find(&opened.node, opened.block).await?;
         }
         let listener = listen(config.listen).await?;
         let address = local_address(&listener, config.listen)?;
@@ -185,6 +211,9 @@ impl Running {
             // Who asks for work ends before those who do it; a deletion may wait for a backup.
             hands.jobs.shutdown().await;
             tokio::join!(hands.backups.shutdown(), hands.reconciler.shutdown());
+            if let Some(guard) = &hands.guard {
+                guard.shutdown().await;
+            }
         }
         if let Some(dns) = self.dns {
             dns.shutdown().await?;
@@ -282,6 +311,9 @@ impl Sleepers {
             if let Some(backups) = sleepers.0.1.get() {
                 backups.nudge();
             }
+            if let Some(guard) = sleepers.0.2.get() {
+                guard.nudge();
+            }
         })
     }
 }
@@ -328,8 +360,8 @@ impl Making {
         nudge: Nudge,
         stop: CancellationToken,
     ) -> Result<Hands, StartError> {
-        let substrate = match substrate(&self.opened, place).await {
-            Ok(substrate) => substrate,
+        let (substrate, guard) = match substrate(&self.opened, place).await {
+            Ok(made) => made,
             Err(error) => {
                 tracing::error!(%error, "engines can't be run");
                 stop.cancel();
@@ -337,12 +369,15 @@ impl Making {
             }
         };
         // Nobody else sets them. What was nudged before was lost.
+        if let Some(guard) = &guard {
+            let _ = sleepers.0.2.set(guard.clone());
+        }
         let reconciler = self.reconciler(Arc::clone(&substrate)).spawn();
         let _ = sleepers.0.0.set(reconciler.clone());
         let backups = self.backups(substrate, Arc::clone(&nudge)).spawn();
         let _ = sleepers.0.1.set(backups.clone());
         nudge();
-        Ok(Hands { reconciler, backups, jobs: self.jobs(nudge).spawn() })
+        Ok(Hands { reconciler, backups, jobs: self.jobs(nudge).spawn(), guard })
     }
 
     fn reconciler(&self, substrate: Arc<dyn Substrate>) -> Reconciler {
@@ -385,12 +420,19 @@ impl Making {
     }
 }
 
-async fn substrate(opened: &Opened, place: Place) -> Result<Arc<dyn Substrate>, StartError> {
+/// Where engines run, and what stands before them.
+async fn substrate(
+    opened: &Opened,
+    place: Place,
+) -> Result<(Arc<dyn Substrate>, Option<guard::Handle>), StartError> {
     match place {
-        Place::Given(substrate) => Ok(substrate),
-        Place::Local { engines, serves } => {
+        Place::Given(substrate) => Ok((substrate, None)),
+        Place::Local { engines, serves, confinement, whitelist } => {
+            let guard = whitelist::start(whitelist, opened).await?;
             let engines = Engines::discover(&[engines]).await;
-            Ok(Arc::new(Local::new(opened.dir.path(), engines, serves)?))
+            let gate = guard.clone().map(|guard| Arc::new(guard) as Arc<dyn Gate>);
+            let local = Local::confined(opened.dir.path(), engines, serves, confinement, gate)?;
+            Ok((Arc::new(local), guard))
         }
     }
 }

@@ -19,9 +19,10 @@ use ourkv_domain::ids::{
 };
 use ourkv_domain::instance::name::InstanceName;
 use ourkv_domain::instance::{
-    ChargeType, EngineVersion, InstanceType, Intent, Member, NetworkType, NodeType, Status,
+    ChargeType, EngineVersion, InstanceType, Intent, Member, NetworkType, NodeType, Status, Stride,
 };
 use ourkv_domain::parameter::Parameters;
+use ourkv_domain::security::{AddressList, GroupAttribute, GroupName};
 
 use crate::error::StoreError;
 
@@ -108,6 +109,12 @@ impl<T: ToValue + ?Sized> ToValue for &T {
 impl ToValue for Value {
     fn to_value(&self) -> Value {
         self.clone()
+    }
+}
+
+impl FromValue for Value {
+    fn from_value(value: Value) -> Option<Self> {
+        Some(value)
     }
 }
 
@@ -233,12 +240,15 @@ ids! {
 
 words! {
     BackupMode, BackupStage, ChargeType, EngineVersion, EntryKind, EventKind, InstanceType, Intent,
-    Member, NetworkType, NodeType, OrderKind, Status,
+    Member, NetworkType, NodeType, OrderKind, Status, Stride,
 }
 
 texts! {
+    AddressList: ToString::to_string, |text| text.parse().ok();
     BackupWindow: ToString::to_string, |text| text.parse().ok();
     EngineStamp: ToString::to_string, |text| text.parse().ok();
+    GroupAttribute: ToString::to_string, |text| text.parse().ok();
+    GroupName: ToString::to_string, |text| text.parse().ok();
     Ipv4Net: ToString::to_string, |text| text.parse().ok();
     Weekdays: ToString::to_string, |text| text.parse().ok();
     InstanceName: |name| name.as_str().to_owned(), |text| Self::parse(&text).ok();

@@ -4,6 +4,8 @@
 //! that writes one of these writes it, too, for whatever the others are at that moment: with the
 //! expression made here, out of the domain's own rule.
 
+use std::fmt::Write as _;
+
 use ourkv_domain::instance::{Intent, Pending, Phase, Status};
 use strum::VariantArray;
 
@@ -41,11 +43,11 @@ fn word(intent: Intent, phase: &Phase, restoring: &str, switching: &str) -> Opti
     let settled = of(Pending::Nothing)?;
     // A restore is shown before a switch, as in the domain.
     let others = [(restoring, of(Pending::Restore)?), (switching, of(Pending::Switch)?)];
-    let cases: String = others
-        .iter()
-        .filter(|(_, status)| *status != settled)
-        .map(|(condition, status)| format!(" WHEN {condition} THEN '{status}'"))
-        .collect();
+    let mut cases = String::new();
+    for (condition, status) in others.iter().filter(|(_, status)| *status != settled) {
+        // Writing into a string never fails.
+        let _ = write!(cases, " WHEN {condition} THEN '{status}'");
+    }
     Some(if cases.is_empty() {
         format!("'{settled}'")
     } else {

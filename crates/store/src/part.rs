@@ -62,6 +62,18 @@ pub(crate) const PARTS: &[Part] = &[
     },
     Part { table: "instance_secrets", rows: "instance = $1", changing: &[], shared: false },
     Part {
+        table: "former_passwords",
+        rows: "instance = $1 ORDER BY serial",
+        changing: &[],
+        shared: false,
+    },
+    Part {
+        table: "security_ips",
+        rows: "instance = $1 ORDER BY name",
+        changing: &[],
+        shared: false,
+    },
+    Part {
         table: "addresses",
         rows: "instance = $1 ORDER BY pool, ip",
         changing: &[],

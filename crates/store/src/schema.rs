@@ -47,8 +47,10 @@ fn migration_error(error: &refinery::Error) -> OpenError {
     OpenError::Migration { detail: chain(error) }
 }
 
-const CANARY: &str = "canary";
-const CANARY_CONTEXT: &str = "seals/sealed/canary";
+/// The name of the value that tells a wrong key at once.
+pub(crate) const CANARY: &str = "canary";
+/// What it is bound to.
+pub(crate) const CANARY_CONTEXT: &str = "seals/sealed/canary";
 
 /// Seals a known value on the first start and opens it on every later one.
 pub(crate) fn check_key(connection: &mut dyn Connection, sealer: &Sealer) -> Result<(), OpenError> {

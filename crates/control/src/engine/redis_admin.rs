@@ -22,6 +22,7 @@ use super::redis_conf::{ADMIN_SOCKET, Setting};
 use super::rename::{self, Names};
 use super::{Binary, acl};
 
+mod passwords;
 mod roles;
 
 pub use roles::{Accounts, Post};
@@ -90,8 +91,8 @@ fn connect(path: &str) -> std::io::Result<UnixStream> {
 /// An admin connection. It has no debug form, as it holds secrets.
 pub struct Admin {
     connection: MultiplexedConnection,
-    /// None where nobody has to log in.
-    login: Option<Cmd>,
+    /// The ways to log in, the likeliest last; none where nobody has to.
+    logins: Vec<Cmd>,
     names: Names,
     _driver: AbortOnDropHandle<()>,
 }
@@ -103,23 +104,25 @@ impl Admin {
         secrets: &Secrets,
         binary: &Binary,
     ) -> Result<Self, AdminError> {
-        let mut login = redis::cmd("AUTH");
-        if binary.has_acl() {
-            login.arg(acl::ADMIN).arg(secrets.admin.expose());
+        let login = |words: &[&str]| redis::cmd("AUTH").arg(words).to_owned();
+        let logins = if binary.has_acl() {
+            vec![login(&[acl::ADMIN, secrets.admin.expose()])]
         } else {
-            login.arg(rename::password(secrets).expose());
-        }
-        Self::with(stream, Some(login), Names::on(binary, secrets)).await
+            // Which one it has is not known while its tenant's is being replaced.
+            let passwords = rename::passwords(secrets);
+            passwords.into_iter().rev().map(|password| login(&[password.expose()])).collect()
+        };
+        Self::with(stream, logins, Names::on(binary, secrets)).await
     }
 
     /// The same of an engine that asks nobody for a login.
     pub async fn over_open(stream: tokio::net::UnixStream) -> Result<Self, AdminError> {
-        Self::with(stream, None, Names::Plain).await
+        Self::with(stream, Vec::new(), Names::Plain).await
     }
 
     async fn with(
         stream: tokio::net::UnixStream,
-        login: Option<Cmd>,
+        logins: Vec<Cmd>,
         names: Names,
     ) -> Result<Self, AdminError> {
         // The caller bounds the time, and a busy engine is not a dead one.
@@ -127,23 +130,34 @@ impl Admin {
         let nothing_to_send = RedisConnectionInfo::default().set_skip_set_lib_name();
         let (connection, driver) =
             MultiplexedConnection::new_with_config(&nothing_to_send, stream, patient).await?;
-        Ok(Self { connection, login, names, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
+        Ok(Self {
+            connection,
+            logins,
+            names,
+            _driver: AbortOnDropHandle::new(tokio::spawn(driver)),
+        })
     }
 
     /// Logs in and asks for a PONG.
     pub async fn ping(&mut self) -> Result<Pong, AdminError> {
-        let mut both = Pipeline::new();
-        if let Some(login) = &self.login {
-            both.add_command(login.clone()).ignore();
-        }
-        both.cmd("PING").ignore();
-        match both.query_async::<()>(&mut self.connection).await {
-            Ok(()) => Ok(Pong::Ready),
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => {
-                Ok(Pong::Loading)
+        loop {
+            let mut both = Pipeline::new();
+            if let Some(login) = self.logins.last() {
+                both.add_command(login.clone()).ignore();
             }
-            Err(error) if has_code(&error, "BUSY") => Ok(Pong::Busy),
-            Err(error) => Err(error.into()),
+            both.cmd("PING").ignore();
+            return match both.query_async::<()>(&mut self.connection).await {
+                Ok(()) => Ok(Pong::Ready),
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => {
+                    Ok(Pong::Loading)
+                }
+                Err(error) if has_code(&error, "BUSY") => Ok(Pong::Busy),
+                Err(error) if self.logins.len() > 1 && is_wrong_password(&error) => {
+                    self.logins.pop();
+                    continue;
+                }
+                Err(error) => Err(error.into()),
+            };
         }
     }
 
@@ -218,6 +232,14 @@ impl Admin {
 fn has_code(error: &RedisError, code: &str) -> bool {
     let answers = error.clone().into_server_errors();
     answers.is_some_and(|answers| answers.iter().any(|(_, answer)| answer.code() == code))
+}
+
+/// Whether an engine refused a password, in the words of versions before 6.0.
+fn is_wrong_password(error: &RedisError) -> bool {
+    let answers = error.clone().into_server_errors();
+    let refused =
+        |details: Option<&str>| details.is_some_and(|text| text.contains("invalid password"));
+    answers.is_some_and(|answers| answers.iter().any(|(_, answer)| refused(answer.details())))
 }
 
 /// Whether an engine refuses to save because a child of it writes already: the words differ from

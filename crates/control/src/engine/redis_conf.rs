@@ -18,6 +18,9 @@ use crate::substrate::{Member, Unit};
 /// The socket of ourkv's own connections, in the member's directory.
 pub const ADMIN_SOCKET: &str = "admin.sock";
 
+/// From this version on the address that an engine follows from is a setting of its own.
+const BINDS_SOURCE_SINCE: (u16, u16) = (7, 0);
+
 const MB: i64 = 1024 * 1024;
 
 /// A setting whose value is compared with what the engine says that it is.
@@ -148,8 +151,14 @@ impl Lines {
 
     /// Where it listens. A replica has no address until it is promoted.
     fn place(&mut self, unit: &Unit, member: Member, binary: &Binary) -> Result<(), Unwritable> {
+        // A replica, too: engines follow from the first address that they are bound to, and only
+        // the instance's own is let in whatever its whitelist says.
+        let ip = unit.address.ip().to_string();
+        self.set("bind", &ip)?;
+        if binary.level() >= BINDS_SOURCE_SINCE {
+            self.set("bind-source-addr", &ip)?;
+        }
         if member == unit.lead.master {
-            self.set("bind", &unit.address.ip().to_string())?;
             self.set("port", &unit.address.port().to_string())?;
         } else {
             self.set("port", "0")?;

@@ -95,6 +95,16 @@ fn name_from(command: &str, admin: &Secret) -> Secret {
     Secret::from(format!("{prefix}-{command}"))
 }
 
+/// Every password that such an engine may have, the wanted one first.
+pub fn passwords(secrets: &Secrets) -> Vec<&Secret> {
+    let mut all: Vec<_> = secrets.known().collect();
+    // Before its tenant got a password, or beside one that is being replaced, it had this one.
+    if secrets.password.is_none() || secrets.change.is_some() {
+        all.push(&secrets.admin);
+    }
+    all
+}
+
 /// The one password of such an engine: the tenant's, or one that only ourkv knows.
 pub fn password(secrets: &Secrets) -> &Secret {
     secrets.password.as_ref().unwrap_or(&secrets.admin)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 
 use super::World;
+use super::password::Passing;
 use super::plan::Stage;
 use super::step::Step;
 use crate::substrate::{Member, Stop, Trouble, Unit};
@@ -34,7 +35,14 @@ pub(super) async fn apply(world: &World, unit: &Unit, stage: &Stage) -> Result<V
             one(world, unit, Step::Promote, substrate.promote(unit)).await
         }
         Stage::Demote(member) => one(world, unit, Step::Demote, demote(world, unit, *member)).await,
-        Stage::Gather
+        Stage::Password(Passing::Admit) => {
+            one(world, unit, Step::AdmitPassword, substrate.admit_password(unit)).await
+        }
+        Stage::Password(Passing::Dismiss) => {
+            one(world, unit, Step::DismissPasswords, substrate.dismiss_passwords(unit)).await
+        }
+        Stage::Password(Passing::NoteAdmitted | Passing::NoteDismissed)
+        | Stage::Gather
         | Stage::GiveUp
         | Stage::Await
         | Stage::Rest

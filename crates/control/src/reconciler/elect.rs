@@ -93,24 +93,19 @@ fn without_own_data(scene: &Scene<'_>, candidate: Option<&Replication>, flaw: &s
         let loss = format!("writes that {other} had not received: {flaw}");
         return decide(Choice::Raise(other), reason, Some(loss));
     }
-    match kept(scene, other).filter(|kept| kept.bytes > 0) {
-        Some(kept) => {
-            let reason = format!("{nothing}; {}", on_disk(other, kept));
-            let loss =
-                format!("writes that {other} had not received when it last wrote to its disk");
-            decide(Choice::Raise(other), reason, Some(loss))
-        }
-        None => {
-            let loss = scene.last.map_or_else(
-                || "everything that was not on a disk".to_owned(),
-                |(_, offset)| format!("everything: {offset} bytes of history were on no disk"),
-            );
-            let reason = format!("{nothing}, {other} has none either: {flaw}");
-            // An empty master that has its data file lost nothing.
-            let loss = kept(scene, master).is_none().then_some(loss);
-            decide(Choice::Stay, reason, loss)
-        }
+    if let Some(kept) = kept(scene, other).filter(|kept| kept.bytes > 0) {
+        let reason = format!("{nothing}; {}", on_disk(other, kept));
+        let loss = format!("writes that {other} had not received when it last wrote to its disk");
+        return decide(Choice::Raise(other), reason, Some(loss));
     }
+    let loss = scene.last.map_or_else(
+        || "everything that was not on a disk".to_owned(),
+        |(_, offset)| format!("everything: {offset} bytes of history were on no disk"),
+    );
+    let reason = format!("{nothing}, {other} has none either: {flaw}");
+    // An empty master that has its data file lost nothing.
+    let loss = kept(scene, master).is_none().then_some(loss);
+    decide(Choice::Stay, reason, loss)
 }
 
 /// Why a replica can't take over as if nothing had happened.

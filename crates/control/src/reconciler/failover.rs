@@ -126,7 +126,7 @@ pub(super) async fn take_over(
         Err(Failure::Store(StoreError::Unavailable { detail })) if !planned => {
             tracing::warn!(instance.id = %id, detail, "a decision is written to the store later");
             loaded.away = true;
-            lines.into_iter().for_each(|line| world.memory.write_later(line, Some(lead)));
+            world.memory.write_all_later(lines, Some(lead));
         }
         Err(failure) => return Err(failure),
     }
@@ -154,7 +154,7 @@ pub(super) async fn acknowledge(
         let written = Step::TakeOver.run(write(world, false, known, lead, &lines)).await;
         if !matches!(written, Ok(true)) {
             lines.pop();
-            lines.into_iter().for_each(|line| world.memory.write_later(line, Some(lead)));
+            world.memory.write_all_later(lines, Some(lead));
         }
         match written {
             Err(Failure::Store(StoreError::Unavailable { .. })) => loaded.away = true,
@@ -262,7 +262,7 @@ pub(super) async fn catch_up_journal(world: &World, loaded: &Loaded) -> Result<(
     let written: Result<(), StoreError> =
         world.store.write(move |tx| lines.iter().try_for_each(|line| tx.append_event(line))).await;
     if written.is_err() {
-        kept.into_iter().for_each(|line| world.memory.write_later(line, None));
+        world.memory.write_all_later(kept, None);
     }
     Ok(written?)
 }
@@ -300,7 +300,8 @@ fn adopt(world: &World, loaded: &mut Loaded, lead: Lead) {
 fn has_all(standings: &std::collections::BTreeMap<Member, Standing>, from: Member) -> bool {
     let of = |member| standings.get(&member).and_then(|standing| standing.replication.as_ref());
     let follows = |next: &Replication, former: &Replication| {
-        next.link == Link::Up && next.offset == former.offset && next.history == former.history
+        // A former master that was asked first has pinged its replica since.
+        next.link == Link::Up && next.offset >= former.offset && next.history == former.history
     };
     of(from.other()).zip(of(from)).is_some_and(|(next, former)| follows(next, former))
 }

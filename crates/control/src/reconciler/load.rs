@@ -22,6 +22,8 @@ pub(super) struct Loaded {
     pub(super) away: bool,
     /// What the election of this pass came to.
     pub(super) decision: Option<Decision>,
+    /// What was not done, while everything else went on.
+    pub(super) setback: Option<Failure>,
 }
 
 /// An instance, its secrets, and whether a last backup of it is to be waited for.
@@ -31,7 +33,15 @@ type Read = Option<(Instance, Option<Secrets>, bool)>;
 pub(super) async fn load(world: &World, id: &InstanceId) -> Result<Option<Loaded>, Failure> {
     let loaded = |instance: Instance, secrets, last_backup, away| {
         let unit = Unit::new(&instance, secrets);
-        Some(Loaded { instance, unit, last_backup, untidy: false, away, decision: None })
+        Some(Loaded {
+            instance,
+            unit,
+            last_backup,
+            untidy: false,
+            away,
+            decision: None,
+            setback: None,
+        })
     };
     match read(world, id).await {
         Ok(None) => {

@@ -237,6 +237,13 @@ impl Memory {
         self.with(&id, |known| known.unwritten.push((event, lead)));
     }
 
+    /// Keeps several of them, in their order.
+    pub(super) fn write_all_later(&self, events: Vec<Event>, lead: Option<Lead>) {
+        for event in events {
+            self.write_later(event, lead);
+        }
+    }
+
     /// The lines that are to be written. Those are left out that the store has, by the decision
     /// that it knows.
     pub(super) fn take_unwritten(&self, id: &InstanceId, epoch: i64) -> Vec<Event> {

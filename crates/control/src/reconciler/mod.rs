@@ -25,6 +25,7 @@ mod load;
 mod memory;
 mod observe;
 mod pass;
+mod password;
 mod plan;
 mod pulse;
 mod record;

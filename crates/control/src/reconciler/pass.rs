@@ -22,6 +22,7 @@ use super::forget::forget;
 use super::keepsake::keep_manifest;
 use super::load::{Loaded, load};
 use super::observe::observe;
+use super::password;
 use super::plan::{Stage, Wish, plan, serves};
 use super::record::{record, restored};
 use super::report::{Failure, Outcome, Report};
@@ -150,7 +151,8 @@ async fn perform(
         welcome(world, loaded, steps).await?;
     }
     if *stage == Stage::Login {
-        return welcome(world, loaded, steps).await.map(Some);
+        let outcome = welcome(world, loaded, steps).await?;
+        return loaded.setback.take().map_or(Ok(Some(outcome)), Err);
     }
     if let Some(current) = decide(world, loaded, wish, stage, steps).await? {
         return Ok((!current).then_some(Outcome::Overtaken));
@@ -162,6 +164,10 @@ async fn perform(
             loaded.untidy = true;
             tracing::warn!(instance.id = %loaded.instance.id, error = %trouble,
                 "data that are not needed any more could not be removed");
+        }
+        Err(trouble) if matches!(stage, Stage::Password(_)) => {
+            wish.password = None;
+            loaded.setback = Some(trouble.into());
         }
         Err(trouble) => return Err(trouble.into()),
     }
@@ -242,6 +248,9 @@ async fn conclude(
             steps.push(Step::GiveUpRestore);
             Ok(going_on(current))
         }
+        Stage::Password(passing) => {
+            password::note(world, loaded, *passing, steps).await.map(going_on)
+        }
         Stage::Await => Ok(Some(Outcome::Waiting { answering: false })),
         Stage::Rest => {
             let phase = loaded.instance.observed.phase.clone().stopped();
@@ -270,6 +279,7 @@ async fn welcome(
     failover::tell(world, loaded, steps).await?;
     let instance = &loaded.instance;
     let is_all = instance.restore.is_none() && instance.role.switch.is_none();
+    let is_all = is_all && loaded.unit.secrets.change.is_none();
     let is_all = is_all && !loaded.untidy && !loaded.away;
     Ok(match (current, is_all) {
         (false, _) => Outcome::Overtaken,

@@ -14,6 +14,7 @@
 use ourkv_domain::instance::Intent;
 
 use super::elect::Choice;
+use super::password::Passing;
 use super::roles::{exchanged, roles};
 use crate::substrate::{Health, Lead, Member, Seen, Stop};
 
@@ -41,6 +42,8 @@ pub(super) struct Wish {
     pub(super) choice: Option<Choice>,
     /// How far this pass has come with a planned exchange of roles.
     pub(super) halt: Halt,
+    /// What is to be done about its tenant's password.
+    pub(super) password: Option<Passing>,
 }
 
 /// Whether the former master has stopped taking writes and the next one has all of them.
@@ -120,6 +123,8 @@ pub(super) enum Stage {
     Demote(Member),
     /// Remember that the roles stay what they are.
     GiveUpSwitch,
+    /// Replace the tenant's password.
+    Password(Passing),
     /// Log in as the tenant would, and remember that the restored data are in force.
     Settle,
     /// Remember that the old data stay.
@@ -166,6 +171,8 @@ impl Stage {
                 wish.choice = Some(Choice::Stay);
             }
             Self::GiveUpSwitch => wish.switch = None,
+            // What could not be done is not wished for any more in this pass.
+            Self::Password(_) => wish.password = wish.password.and_then(Passing::next),
             _ => {}
         }
         wish
@@ -211,6 +218,7 @@ impl Stage {
             | Self::TakeOver(_)
             | Self::Acknowledge(_)
             | Self::Halt(_)
+            | Self::Password(_)
             | Self::GiveUpSwitch => {}
         }
         seen
@@ -281,6 +289,9 @@ fn run(wish: &Wish, seen: &Seen) -> Stage {
     // Whoever was served before need not wait for the replica.
     if swapped.is_some_and(|pending| pending.live) {
         return Stage::Settle;
+    }
+    if let Some(passing) = wish.password.filter(|passing| passing.is_possible(seen)) {
+        return Stage::Password(passing);
     }
     if wish.is_pair() {
         if is_silent(replica, seen) {

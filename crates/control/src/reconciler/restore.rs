@@ -9,6 +9,7 @@ use ourkv_domain::instance::{Instance, Intent, Phase, Restore};
 use super::World;
 use super::gather::{Errand, Setback};
 use super::load::Loaded;
+use super::password::Passing;
 use super::plan::{Gathered, Halt, Pending, Verdict, Wish};
 use super::report::Failure;
 use super::step::Step;
@@ -35,6 +36,7 @@ pub(super) fn wish(world: &World, loaded: &Loaded, stand: Stand) -> Result<Wish,
         hung: world.memory.hung(&instance.id),
         choice: None,
         halt: Halt::NotYet,
+        password: Passing::of(loaded),
     })
 }
 

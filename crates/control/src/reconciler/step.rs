@@ -48,6 +48,14 @@ steps! {
     Demote = "demote",
     /// Remembers that a planned switch is not done.
     GiveUpSwitch = "give_up_switch",
+    /// Has the engines take the tenant's wanted password beside the former ones.
+    AdmitPassword = "admit_password",
+    /// Remembers that the wanted password gets in.
+    RecordPasswordAdmitted = "record_password_admitted",
+    /// Has the engines refuse the former passwords.
+    DismissPasswords = "dismiss_passwords",
+    /// Remembers that no former password gets in.
+    RecordPasswordReset = "record_password_reset",
     /// Writes into the journal what was seen or done.
     Journal = "journal",
     /// Logs in as the tenant would.

@@ -74,6 +74,10 @@ pub enum Call {
     ResumeWrites,
     /// [`Substrate::keep_manifest`]
     KeepManifest,
+    /// [`Substrate::admit_password`]
+    AdmitPassword,
+    /// [`Substrate::dismiss_passwords`]
+    DismissPasswords,
 }
 
 /// What a broken call does.
@@ -254,7 +258,9 @@ impl Substrate for Fake {
         let master = state.lead(unit).master;
         let health = state.sight(&unit.id, unit.lead).running.remove(&master);
         match (health, state.writer(&unit.id)) {
-            (Some(Health::Answering), Some(writer)) if writer == master => Ok(()),
+            (Some(Health::Answering), Some(writer)) if writer == master => {
+                state.lets_in(unit, master)
+            }
             _ => Err(refused("logging in", "nobody there")),
         }
     }
@@ -371,6 +377,16 @@ impl Substrate for Fake {
             held.manifest = Some(text.to_vec());
             true
         }))
+    }
+
+    async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::AdmitPassword, &unit.id).await?;
+        self.take_passwords(unit)
+    }
+
+    async fn dismiss_passwords(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::DismissPasswords, &unit.id).await?;
+        self.take_passwords(unit)
     }
 
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {

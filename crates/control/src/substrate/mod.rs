@@ -8,6 +8,7 @@
 pub mod contract;
 mod dataset;
 pub mod fake;
+mod gate;
 pub mod local;
 mod standing;
 mod trouble;
@@ -24,6 +25,7 @@ use ourkv_domain::parameter::Parameters;
 use tokio::sync::broadcast;
 
 pub use dataset::{ByteStream, Loaded, Saving, Specimen, Staging};
+pub use gate::Gate;
 pub use standing::{Kept, Link, Pulse, Replication, Standing};
 pub use trouble::Trouble;
 
@@ -226,6 +228,14 @@ pub trait Substrate: Send + Sync + 'static {
 
     /// Lets clients write again.
     async fn resume_writes(&self, unit: &Unit, member: Member) -> Result<(), Trouble>;
+
+    /// Has every engine that runs take the tenant's wanted password, and proves it by a login to
+    /// each. Former ones stay good where an engine knows several. Nobody is disconnected.
+    async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble>;
+
+    /// Has every engine that runs refuse all passwords of the tenant but the wanted one. Nobody is
+    /// disconnected.
+    async fn dismiss_passwords(&self, unit: &Unit) -> Result<(), Trouble>;
 
     /// Instances of which an engine ended, as it happens.
     fn deaths(&self) -> broadcast::Receiver<InstanceId>;

@@ -349,6 +349,7 @@ pub(crate) fn secrets() -> Secrets {
         password: Some(Secret::from("Passw0rd!")),
         admin: Secret::from("admin0secret"),
         replication: Secret::from("replication0secret"),
+        change: None,
     }
 }
 

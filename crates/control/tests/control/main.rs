@@ -14,6 +14,7 @@ mod keeping;
 mod keepsake;
 #[path = "../../src/backup/object_server.rs"]
 mod object_server;
+mod passwords;
 mod reconciler;
 mod restore;
 mod substrate_contract;

@@ -472,6 +472,16 @@ impl Substrate for Twice {
         self.0.keep_manifest(unit, text).await
     }
 
+    async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.admit_password(unit).await?;
+        self.0.admit_password(unit).await
+    }
+
+    async fn dismiss_passwords(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.dismiss_passwords(unit).await?;
+        self.0.dismiss_passwords(unit).await
+    }
+
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {
         self.0.inventory().await
     }

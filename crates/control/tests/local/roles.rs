@@ -11,6 +11,7 @@ use ourkv_domain::instance::{EngineVersion, NodeType};
 use redis::aio::MultiplexedConnection;
 use rustix::process::Signal;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use super::ground::{
     Ground, PASSWORD, bring_up, client, each_redis, kill, processes_in, run, take_down, text,
@@ -135,9 +136,15 @@ async fn engines_of_each_version_exchange_their_roles_and_back() {
 
 /// Writes numbered keys until the engine is gone, and returns how many were acknowledged by the
 /// replica.
-async fn write_until_the_end(unit: Unit) -> u32 {
+async fn write_until_the_end(unit: Unit, begun: oneshot::Sender<()>) -> u32 {
     let mut writer = tenant(&unit).await;
+    let mut begun = Some(begun);
     for number in 0.. {
+        if number == 20
+            && let Some(begun) = begun.take()
+        {
+            begun.send(()).unwrap();
+        }
         let mut both = redis::pipe();
         both.cmd("SET").arg(format!("n{number}")).arg(number).ignore();
         both.cmd("WAIT").arg(1).arg(5000);
@@ -161,14 +168,15 @@ async fn no_write_is_lost_that_the_replica_had_when_its_master_was_killed() {
         let mut unit = pair(&mut ground, version);
         bring_up(&local, &unit).await;
         for _ in 0..3 {
-            let writer = tokio::spawn(write_until_the_end(unit.clone()));
-            tokio::time::sleep(Duration::from_millis(150)).await;
+            let (begun, writes) = oneshot::channel();
+            let writer = tokio::spawn(write_until_the_end(unit.clone(), begun));
+            writes.await.unwrap();
             let mut deaths = local.deaths();
             kill(ground.pid(&unit, unit.lead.master));
             assert_eq!(deaths.recv().await.unwrap(), unit.id);
             let took = fail_over(&local, &mut unit).await;
             let written = writer.await.unwrap();
-            assert!(written > 0, "{binary}: promoted within {took:?}");
+            assert!(written >= 20, "{binary}: promoted within {took:?}");
             has_all(&unit, written, &binary).await;
             local.login(&unit).await.unwrap();
             // The old one comes back as what it is to be.

@@ -5,6 +5,7 @@ pub mod name;
 pub mod password;
 pub mod phase;
 mod role;
+mod secrets;
 
 use std::net::Ipv4Addr;
 
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 pub use kind::{ChargeType, EngineVersion, InstanceType, NetworkType, NodeType};
 pub use phase::{Intent, Observed, Pending, Phase, Status};
 pub use role::{Lead, Member, Role, SwitchWish};
+pub use secrets::{PasswordChange, Secrets, Stride};
 
 use self::name::InstanceName;
 use crate::backup::BackupId;
@@ -20,7 +22,6 @@ use crate::billing::period::Months;
 use crate::event::{Event, EventKind};
 use crate::ids::{AccountId, InstanceId, NodeId, RegionId, VSwitchId, VpcId, ZoneId};
 use crate::parameter::Parameters;
-use crate::secret::Secret;
 
 /// One instance, as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,15 +200,4 @@ impl Charge {
             Self::PrePaid { .. } => ChargeType::PrePaid,
         }
     }
-}
-
-/// The secrets of one instance. The store keeps them sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Secrets {
-    /// The tenant's password; without one nobody can log in.
-    pub password: Option<Secret>,
-    /// The password of ourkv's own admin login.
-    pub admin: Secret,
-    /// The password of the replication link.
-    pub replication: Secret,
 }

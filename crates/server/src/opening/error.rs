@@ -51,13 +51,22 @@ pub enum OpenError {
         database: PathBuf,
     },
     /// The key file does not hold a key.
-    #[error("the key file {path} has {length} bytes instead of 32", path = path.display())]
+    #[error("the key file {path} has {length} bytes instead of 32 for each key", path = path.display())]
     KeyLength {
         /// The key file.
         path: PathBuf,
         /// How long it is, bytes.
         length: usize,
     },
+    /// The key file holds as many keys as there may be.
+    #[error("the key file {path} is full; `ourkv key-file prune` removes keys", path = path.display())]
+    TooManyKeys {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// Another process writes the key file.
+    #[error("another `ourkv key-file` works on {0}")]
+    KeyFileInUse(PathBuf),
     /// The node file does not hold a node's id.
     #[error("{0} does not hold the id of a node")]
     BadNode(PathBuf),

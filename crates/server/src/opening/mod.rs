@@ -1,7 +1,7 @@
 //! Opening a data directory: its key, its node, its store.
 //!
-//! Guarantees: nothing in the directory can be read by others; the key and the node's id are made
-//! once and never replaced; a store opens only with the key that sealed its secrets; at most one
+//! Guarantees: nothing in the directory can be read by others; the first key and the node's id are
+//! made once and never replaced; a store opens only with the key that sealed its secrets; at most one
 //! server works on a directory. Knows no engine and no network.
 
 mod clock;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use ourkv_domain::ids::NodeId;
 use ourkv_domain::mint::Mint;
 use ourkv_domain::network::block::LoopbackBlock;
-use ourkv_store::{Location, Sealer, Store};
+use ourkv_store::{KeySource, Location, Sealer, Store};
 
 pub use clock::SystemClock;
 pub use credentials::Credentials;
@@ -32,6 +32,7 @@ pub use data_dir::DataDir;
 pub use error::OpenError;
 pub use examine::compare;
 pub use first_start::{FirstKey, RootKey};
+pub use key_file::{KeyFileLock, KeyRing};
 pub use lock::ServeLock;
 pub use rebuild::{Outcome, RebuildError, Rebuilt, rebuild};
 pub use room::Room;
@@ -46,7 +47,9 @@ pub struct Opened {
     pub dir: DataDir,
     /// What is remembered.
     pub store: Store,
-    /// Seals with the key of the directory.
+    /// The keys of the directory.
+    pub keys: Arc<KeyRing>,
+    /// Seals with the newest of them.
     pub sealer: Sealer,
     /// Ids and secrets.
     pub mint: Arc<Mint>,
@@ -64,10 +67,10 @@ impl Opened {
     /// Opens the directory, making what is missing.
     pub async fn create(config: &Config) -> Result<Self, OpenError> {
         let dir = DataDir::open_or_create(&config.data_dir)?;
-        let key = key_file::open_or_create(&dir)?;
+        let keys = KeyRing::open_or_create(&dir)?;
         let mint = Arc::new(Mint::from_seed(random::system_random()?));
         let node = node::open_or_create(&dir, &mint)?;
-        Self::with(config, dir, key, mint, node).await
+        Self::with(config, dir, keys, mint, node).await
     }
 
     /// Opens a directory that a server made before.
@@ -76,16 +79,16 @@ impl Opened {
         if !dir.is_furnished() {
             return Err(OpenError::NoDataDir(config.data_dir.clone()));
         }
-        let key = key_file::read(&dir)?;
+        let keys = KeyRing::open(&dir)?;
         let mint = Arc::new(Mint::from_seed(random::system_random()?));
         let node = node::read(&dir)?;
-        Self::with(config, dir, key, mint, node).await
+        Self::with(config, dir, keys, mint, node).await
     }
 
     async fn with(
         config: &Config,
         dir: DataDir,
-        key: [u8; 32],
+        keys: KeyRing,
         mint: Arc<Mint>,
         node: NodeId,
     ) -> Result<Self, OpenError> {
@@ -96,12 +99,16 @@ impl Opened {
             }
             Database::Postgres(url) => Location::Postgres(url.expose().to_owned()),
         };
-        let (sealer, link_key) = (Sealer::new(key, Arc::clone(&mint)), LinkKey::of(&key));
+        let keys = Arc::new(keys);
+        let source = Arc::clone(&keys) as Arc<dyn KeySource>;
+        let link_key = LinkKey::with(Arc::clone(&source));
+        let sealer = Sealer::with(source, Arc::clone(&mint));
         // Opening may wait for the disk, for another process or for the network.
         let sealing = sealer.clone();
         let opening = tokio::task::spawn_blocking(move || Store::open(&location, sealing));
         let store = opening.await.map_err(|_| OpenError::Panicked)??;
         let block = config.network.address_block.unwrap_or_else(|| LoopbackBlock::of(&node));
-        Ok(Self { dir, store, sealer, mint, clock: Arc::new(SystemClock), node, block, link_key })
+        let clock = Arc::new(SystemClock);
+        Ok(Self { dir, store, keys, sealer, mint, clock, node, block, link_key })
     }
 }

@@ -18,7 +18,7 @@ use ourkv_domain::mint::Mint;
 use ourkv_store::{Location, Manifest, Sealer, Store, StoreError};
 
 use super::examine::examine;
-use super::{Credentials, DataDir, OpenError, ServeLock, SystemClock, key_file, node, random};
+use super::{Credentials, DataDir, KeyRing, OpenError, ServeLock, SystemClock, node, random};
 use crate::config::{Config, Database};
 
 /// The endings of the files that SQLite keeps beside a database.
@@ -76,7 +76,8 @@ pub fn rebuild(config: &Config, anew: bool) -> Result<Rebuilt, RebuildError> {
     }
     let _lock = ServeLock::take(&dir)?;
     let mint = Arc::new(Mint::from_seed(random::system_random()?));
-    let (sealer, node) = (Sealer::new(key_file::read(&dir)?, mint), node::read(&dir)?);
+    let keys = Arc::new(KeyRing::open(&dir)?);
+    let (sealer, node) = (Sealer::with(keys, mint), node::read(&dir)?);
     let work = Work { dir, sealer, node, now: SystemClock.now() };
     match &config.database {
         Database::Embedded => work.embedded(anew),

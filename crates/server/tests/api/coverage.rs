@@ -24,8 +24,13 @@ fn parameters(server: &Ourkv, action: &str, id: &str) -> Vec<(&'static str, Stri
         | "DeleteInstance"
         | "SwitchInstanceHA"
         | "CreateBackup"
-        | "DescribeBackupPolicy" => {
+        | "DescribeBackupPolicy"
+        | "DescribeSecurityIps" => {
             vec![of]
+        }
+        "ModifyInstanceAttribute" => vec![of, ("InstanceName", "another".into())],
+        "ResetAccountPassword" => {
+            vec![of, ("AccountName", id.into()), ("AccountPassword", "Second-1".into())]
         }
         "DescribeBackups" => {
             server.back_up(id);
@@ -38,6 +43,7 @@ fn parameters(server: &Ourkv, action: &str, id: &str) -> Vec<(&'static str, Stri
             let window = ("PreferredBackupTime", "01:00Z-02:00Z");
             [vec![of], fixed(&[window, ("PreferredBackupPeriod", "Monday,Friday")])].concat()
         }
+        "ModifySecurityIps" => [vec![of], fixed(&[("SecurityIps", "10.0.0.0/8")])].concat(),
         other => panic!("say with which parameters {other} succeeds"),
     }
 }

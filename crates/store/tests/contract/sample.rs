@@ -170,6 +170,7 @@ pub(crate) fn secrets() -> Secrets {
         password: Some(Secret::from("tenant-Passw0rd")),
         admin: Secret::from("admin-secret-text"),
         replication: Secret::from("replication-secret-text"),
+        change: None,
     }
 }
 

@@ -155,7 +155,7 @@ impl Admin {
         Ok(order.query_async::<()>(&mut self.connection).await?)
     }
 
-    async fn configure(&mut self, setting: &str, value: &str) -> Result<(), AdminError> {
+    pub(super) async fn configure(&mut self, setting: &str, value: &str) -> Result<(), AdminError> {
         let mut order = redis::cmd(&self.names.of("config"));
         order.arg("SET").arg(setting).arg(value);
         Ok(order.query_async::<()>(&mut self.connection).await?)

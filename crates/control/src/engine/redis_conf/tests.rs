@@ -25,6 +25,7 @@ fn unit(node_type: NodeType) -> Unit {
             password: Some("Passw0rd!".into()),
             admin: "admin".into(),
             replication: "link".into(),
+            change: None,
         },
         lead: Lead::default(),
     }
@@ -51,7 +52,17 @@ fn a_master_listens_on_the_instances_address_and_a_replica_nowhere() {
     assert!(!master.iter().any(|line| line.starts_with("replicaof")));
     let replica = lines(&unit, Member::Second, (7, 0, 15));
     assert!(has(&replica, "port 0") && has(&replica, "replicaof 127.9.8.7 6379"));
-    assert!(!replica.iter().any(|line| line.starts_with("bind")));
+}
+
+#[test]
+fn a_replica_follows_from_the_instances_own_address() {
+    let unit = unit(NodeType::MasterSlave);
+    for (version, setting) in
+        [((2, 8, 17), "bind"), ((6, 2, 14), "bind"), ((7, 0, 15), "bind-source-addr")]
+    {
+        let replica = lines(&unit, Member::Second, version);
+        assert!(has(&replica, &format!("{setting} 127.9.8.7")), "{version:?}");
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn what_it_lacks_for_certain_is_named() {
 
 #[test]
 fn one_that_lost_its_master_earlier_does_not() {
-    let link = Link::Down(Duration::from_secs(60));
+    let link = Link::Down(Duration::from_mins(1));
     let own = dead(Some(disk(100, 1)));
     let watched = choose(own.clone(), replica(link, 500, 9), None, Some(2));
     assert_eq!((watched.choice, watched.loss), (Choice::Stay, None));

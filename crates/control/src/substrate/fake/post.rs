@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ourkv_domain::ids::InstanceId;
+use ourkv_domain::secret::Secret;
 use tokio::time::Instant;
 
 use super::held::{Copy, keys};
@@ -17,6 +18,7 @@ use crate::substrate::{
 
 /// What a running engine does.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what tests do to an engine, in any combination")]
 pub(super) struct Post {
     /// It follows nobody.
     master: bool,
@@ -28,6 +30,8 @@ pub(super) struct Post {
     cut: Option<Instant>,
     hung: bool,
     paused: Option<Instant>,
+    /// What lets the tenant in.
+    passwords: Vec<Secret>,
 }
 
 impl Fake {
@@ -75,6 +79,27 @@ impl Fake {
         true
     }
 
+    /// The passwords that let the tenant in to an engine.
+    pub fn passwords(&self, id: &InstanceId, member: Member) -> Vec<Secret> {
+        let state = self.state();
+        let post = state.posts.get(id).and_then(|posts| posts.get(&member));
+        post.map(|post| post.passwords.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn take_passwords(&self, unit: &Unit) -> Result<(), Trouble> {
+        let mut state = self.state();
+        for &member in unit.members() {
+            if state.posts.get(&unit.id).is_some_and(|posts| posts.contains_key(&member))
+                && !state.answers(&unit.id, member)
+            {
+                return Err(refused("taking a password", "it hangs"));
+            }
+            let accepted = unit.secrets.accepted().cloned().collect();
+            state.post(&unit.id, member, |post| post.passwords = accepted);
+        }
+        Ok(())
+    }
+
     /// Who takes writes at the address.
     pub fn writer(&self, id: &InstanceId) -> Option<Member> {
         self.state().writer(id)
@@ -119,7 +144,7 @@ impl Fake {
         if !state.answers(id, member) {
             return Err(refused("promoting", "nobody there"));
         }
-        state.post(id, member, |post| *post = Post::of_master());
+        state.post(id, member, |post| post.turn_to(Post::of_master()));
         Ok(())
     }
 
@@ -128,7 +153,7 @@ impl Fake {
         if !state.answers(&unit.id, member) {
             return Err(refused("demoting", "nobody there"));
         }
-        state.post(&unit.id, member, |post| *post = Post::default());
+        state.post(&unit.id, member, |post| post.turn_to(Post::default()));
         Ok(())
     }
 
@@ -154,7 +179,8 @@ impl Fake {
         if !both || state.writer(id) != Some(master) {
             return Err(refused("linking", "not a running pair"));
         }
-        state.post(id, master.other(), |post| *post = Post { linked: true, ..Post::default() });
+        let follower = Post { linked: true, ..Post::default() };
+        state.post(id, master.other(), |post| post.turn_to(follower));
         state.replicate(id);
         Ok(())
     }
@@ -165,15 +191,22 @@ impl Post {
         Self { master: true, open: true, ..Self::default() }
     }
 
+    /// Does something else from here on; who may log in stays.
+    fn turn_to(&mut self, mut post: Self) {
+        post.passwords = std::mem::take(&mut self.passwords);
+        *self = post;
+    }
+
     fn health(&self, is_master: bool) -> Health {
         if self.hung {
             return Health::Starting;
         }
-        match (is_master, self.master && self.open, self.master || self.open) {
-            (true, true, _) => Health::Answering,
-            (true, false, _) | (false, _, true) => Health::Astray,
-            (false, ..) if self.linked && self.cut.is_none() => Health::Linked,
-            (false, ..) => Health::Answering,
+        let astray = if is_master { !(self.master && self.open) } else { self.master || self.open };
+        let follows = !is_master && self.linked && self.cut.is_none();
+        match (astray, follows) {
+            (true, _) => Health::Astray,
+            (false, true) => Health::Linked,
+            (false, false) => Health::Answering,
         }
     }
 }
@@ -203,7 +236,8 @@ impl State {
             }
             self.held.entry(id.clone()).or_default().load(member)?;
         }
-        let post = if is_master { Post::of_master() } else { Post::default() };
+        let mut post = if is_master { Post::of_master() } else { Post::default() };
+        post.passwords = unit.secrets.accepted().cloned().collect();
         self.posts.entry(id.clone()).or_default().insert(member, post);
         Ok(())
     }
@@ -215,6 +249,17 @@ impl State {
             self.cut(id);
         }
         ran
+    }
+
+    /// Whether an engine lets the tenant in with one of the passwords that should be good.
+    pub(super) fn lets_in(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        let post = self.posts.get(&unit.id).and_then(|posts| posts.get(&member));
+        let known = post.map(|post| post.passwords.as_slice()).unwrap_or_default();
+        let mut accepted = unit.secrets.accepted();
+        if unit.secrets.password.is_none() || accepted.any(|password| known.contains(password)) {
+            return Ok(());
+        }
+        Err(refused("logging in", "wrong password"))
     }
 
     /// Who holds the address.

@@ -3,23 +3,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ourkv_domain::secret::Secret;
 use rustix::event::Timespec;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::mark::Mark;
 use super::member::Running;
 use super::swap::settle;
 use super::{Inner, Kind, Member, Trouble, Unit, blocking, host_address};
-use crate::engine::memcached::{self, Answer, Client};
+use crate::engine::memcached::{Answer, Client};
 use crate::engine::redis_admin::{Admin, AdminError, Pong, dial};
 use crate::engine::redis_conf::settings;
 use crate::engine::tenant::{self, Entry};
 
+const LOGIN: &str = "logging in as the tenant";
 /// How long an engine may be silent after its start. Reading its data is not silence.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long the first synchronisation of a replica may take.
 const LINK: Duration = Duration::from_mins(1);
-const LOGIN: &str = "logging in as the tenant";
 /// How long an answer may take of an engine that runs.
 const PROMPT: Duration = Duration::from_secs(5);
 /// How often an engine's socket is tried until it is there, how long in this haste, and how often
@@ -87,9 +88,7 @@ impl Inner {
             Entry::AsPromised | Entry::Full => return Ok(()),
             // It reads its login database at each login, and that may be damaged.
             Entry::Otherwise(_) if running.binary.kind == Kind::Memcached => {
-                let written =
-                    memcached::write_logins(unit, &self.layout.member(unit, master)).await;
-                written.map_err(super::machine("writing the login database (saslpasswd2)"))?;
+                self.rewrite_logins(unit, master).await?;
             }
             Entry::Otherwise(answer) => {
                 return Err(Trouble::Unexpected { doing: LOGIN, answer });
@@ -105,14 +104,10 @@ impl Inner {
     async fn enter(&self, unit: &Unit, running: &Running) -> Result<Entry, Trouble> {
         let entry = async {
             let Some(stream) = running.connect(unit.address).await? else {
-                let answer = "the engine does not listen on the instance's address".into();
-                return Err(Trouble::Unexpected { doing: LOGIN, answer });
+                return Err(nobody_listens(LOGIN));
             };
             match running.binary.kind {
-                Kind::Memcached => {
-                    let entry = enter_memcached(Client::over(stream), unit).await;
-                    entry.map_err(super::machine(LOGIN))
-                }
+                Kind::Memcached => self.enter_memcached(unit, running, stream).await,
                 Kind::Redis | Kind::Valkey => {
                     let (id, secrets) = (unit.id.as_str(), &unit.secrets);
                     let entry = tenant::enter(stream, id, secrets, &running.binary).await;
@@ -121,6 +116,31 @@ impl Inner {
             }
         };
         tokio::time::timeout(PROMPT, entry).await.unwrap_or_else(|_| Err(silent(LOGIN, PROMPT)))
+    }
+
+    /// Logs in with the wanted password, else with a former one that still may be good; each time
+    /// over a connection of its own.
+    async fn enter_memcached(
+        &self,
+        unit: &Unit,
+        running: &Running,
+        stream: TcpStream,
+    ) -> Result<Entry, Trouble> {
+        let user = unit.id.as_str();
+        let first = enter_memcached(stream, user, unit.secrets.password.as_ref()).await;
+        let first = first.map_err(super::machine(LOGIN))?;
+        if matches!(first, Entry::AsPromised | Entry::Full) {
+            return Ok(first);
+        }
+        for former in unit.secrets.accepted().skip(1) {
+            let stream = running.connect(unit.address).await?;
+            let stream = stream.ok_or_else(|| nobody_listens(LOGIN))?;
+            let entry = enter_memcached(stream, user, Some(former)).await;
+            if entry.map_err(super::machine(LOGIN))? == Entry::AsPromised {
+                return Ok(Entry::AsPromised);
+            }
+        }
+        Ok(first)
     }
 
     pub(super) async fn must_run(&self, unit: &Unit, member: Member) -> Result<Running, Trouble> {
@@ -279,9 +299,15 @@ async fn persistently<T: Send + 'static>(
     answer.ok_or_else(|| silent(doing, ANSWER))
 }
 
-async fn enter_memcached(mut client: Client, unit: &Unit) -> std::io::Result<Entry> {
-    let answer = match &unit.secrets.password {
-        Some(password) => match client.log_in(unit.id.as_str(), password).await? {
+/// What an engine answers to a login, or to one who does not log in.
+async fn enter_memcached(
+    stream: TcpStream,
+    user: &str,
+    password: Option<&Secret>,
+) -> std::io::Result<Entry> {
+    let mut client = Client::over(stream);
+    let answer = match password {
+        Some(password) => match client.log_in(user, password).await? {
             Answer::Ok => client.no_op().await?,
             refused => refused,
         },
@@ -290,8 +316,13 @@ async fn enter_memcached(mut client: Client, unit: &Unit) -> std::io::Result<Ent
     if answer == Answer::Full {
         return Ok(Entry::Full);
     }
-    let promised = if unit.secrets.password.is_some() { Answer::Ok } else { Answer::NotLoggedIn };
+    let promised = if password.is_some() { Answer::Ok } else { Answer::NotLoggedIn };
     Ok(if answer == promised { Entry::AsPromised } else { Entry::Otherwise(format!("{answer:?}")) })
+}
+
+fn nobody_listens(doing: &'static str) -> Trouble {
+    let answer = "the engine does not listen on the instance's address".into();
+    Trouble::Unexpected { doing, answer }
 }
 
 pub(super) async fn prompt<T>(

@@ -6,13 +6,12 @@
 //! killed loses nothing, as the system has the data. A machine that ends in between may leave
 //! anything, but also a mark that is none any more, so the data is put there once more.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use super::manifest::Manifest;
 use super::mark::{Form, Mark};
-use super::{Inner, Member, Trouble, Unit, blocking, machine};
+use super::{Inner, Member, Trouble, Unit, blocking, machine, private};
 
 const FORCING: &str = "forcing restored data to the disk";
 
@@ -51,7 +50,7 @@ fn awaits_disk(mark: &Mark) -> bool {
 }
 
 fn force(directory: &Path, mark: &Mark) -> io::Result<()> {
-    let forced = match File::open(mark.form.file(directory)) {
+    let forced = match private().read(true).open(mark.form.file(directory)) {
         Ok(file) => file.sync_all(),
         // The engine has written all of it anew, and forces that to the disk itself.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

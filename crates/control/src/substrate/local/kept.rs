@@ -1,10 +1,10 @@
 //! The data in a directory that an engine would start from.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::private;
 use super::swap::ignore_missing;
 use crate::engine::trial::DUMP;
 use crate::substrate::Kept;
@@ -60,7 +60,7 @@ fn is_without_keys(file: &Path, length: u64) -> io::Result<bool> {
         return Ok(false);
     }
     let mut bytes = Vec::new();
-    match File::open(file) {
+    match private().read(true).open(file) {
         Ok(file) => file.take(LONGEST_EMPTY).read_to_end(&mut bytes)?,
         Err(error) => return ignore_missing(error).map(|()| true),
     };

@@ -2,7 +2,8 @@
 //! set aside.
 //!
 //! The nonce makes a directory one life of one instance: a path under it names nothing else,
-//! ever. Directories are 0700 and files 0600, as they hold data and logins of tenants.
+//! ever. Directories are 0700 and files 0600, as they hold data and logins of tenants. An engine's
+//! own directory belongs to its user once it was started there; all above it stay closed to it.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -26,6 +27,11 @@ impl Layout {
         let root = data_dir.join("engines");
         make(&root)?;
         Ok(Self { root: root.canonicalize()? })
+    }
+
+    /// The directory of all of them.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// All that is kept of an instance.

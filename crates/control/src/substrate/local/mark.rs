@@ -3,14 +3,14 @@
 //! A directory without a mark began empty. A mark that cannot be read is no mark: it is replaced
 //! at once and as a whole, so there is none that is half written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ourkv_domain::backup::EngineStamp;
 use serde::{Deserialize, Serialize};
 
+use super::{private, read_private};
 use crate::engine::trial::DUMP;
 
 const MARK: &str = "dataset.json";
@@ -58,7 +58,7 @@ pub(super) enum Form {
 impl Mark {
     /// The mark of a directory, if its data is whole.
     pub(super) fn read(directory: &Path) -> io::Result<Option<Self>> {
-        match std::fs::read(directory.join(MARK)) {
+        match read_private(&directory.join(MARK)) {
             Ok(text) => Ok(serde_json::from_slice(&text).ok().filter(Self::is_of_this_run)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -83,9 +83,7 @@ impl Mark {
     /// Marks a directory, durably.
     pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
         let unfinished = directory.join(UNFINISHED);
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        let mut file = private().write(true).create(true).truncate(true).open(&unfinished)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;
         std::fs::rename(unfinished, directory.join(MARK))?;

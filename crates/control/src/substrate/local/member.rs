@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
+use super::confine::Limits;
 use super::process::Process;
 use super::{Inner, Member, Trouble, Unit, address, adopt, blocking, log, machine};
 use crate::engine::redis_admin::Accounts;
@@ -97,7 +98,8 @@ impl Running {
     }
 
     /// A connection to the address, which is this engine's: `None` where it does not listen there.
-    /// Nothing is sent. It listens until it ends, so where it has not ended after the connection
+    /// Nothing is sent. It comes from the address itself, which the whitelist has no say about; of
+    /// all who can do that on this machine only ourkv and its engines are let in. It listens until it ends, so where it has not ended after the connection
     /// was made, nobody else can have taken that.
     pub(super) async fn connect(
         &self,
@@ -107,12 +109,18 @@ impl Running {
         if !blocking(move || Ok(listener.listens_on(address))).await? {
             return Ok(None);
         }
-        let stream = TcpStream::connect(address).await;
+        let stream = connect_from_itself(address).await;
         if self.process.is_over() {
             return Ok(None);
         }
         stream.map(Some).map_err(machine("connecting to the engine"))
     }
+}
+
+async fn connect_from_itself(address: SocketAddrV4) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((*address.ip(), 0).into())?;
+    socket.connect(address.into()).await
 }
 
 impl Inner {
@@ -141,11 +149,26 @@ impl Inner {
             if let Some(running) = found {
                 tracing::info!(instance = %unit.id, %member, pid = running.process.pid(), "adopted");
                 running.process.miss(true);
+                self.bound(unit, &running);
                 self.watch(unit, &running);
                 known.running = Some(running);
             }
         }
         Ok(known.running.clone())
+    }
+
+    /// Puts bounds on an engine. One that runs without does not run worse.
+    pub(super) fn bound(&self, unit: &Unit, running: &Running) {
+        if !self.confiner.confines() {
+            return;
+        }
+        let user = self.confiner.user_at(*unit.address.ip());
+        let bounded = Limits::of_engine(unit).put_on(running.process.pid(), user);
+        if let Err(error) = bounded
+            && !running.process.is_over()
+        {
+            tracing::warn!(instance = %unit.id, %error, "an engine runs without all its bounds");
+        }
     }
 }
 

@@ -15,7 +15,7 @@ mod address;
 mod adopt;
 mod answer;
 mod choose;
-mod confined;
+pub mod confine;
 mod deferred;
 mod glance;
 mod header;
@@ -24,9 +24,11 @@ mod keepsake;
 mod kept;
 mod layout;
 mod log;
+mod logins;
 mod manifest;
 mod mark;
 mod member;
+mod password;
 mod process;
 mod promote;
 mod pulse;
@@ -44,6 +46,8 @@ mod temporary;
 mod trial;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,16 +56,18 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::network::HostAddresses;
+use rustix::fs::OFlags;
 use tokio::sync::broadcast;
 
+use self::confine::{Confinement, Confiner, end_all_of};
 pub use self::host_address::may_add_addresses;
 pub use self::keepsake::{Place as InstancePlace, is_inhabited, manifests, survey};
 use self::layout::Layout;
 use self::member::{Place, Running, Slot};
 use self::trial::Trials;
 use super::{
-    Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop, Substrate,
-    Trouble, Unit,
+    Gate, Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop,
+    Substrate, Trouble, Unit,
 };
 use crate::engine::{Engines, Kind};
 
@@ -75,9 +81,12 @@ pub struct Local(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     layout: Layout,
+    confiner: Confiner,
     trials: Trials,
     engines: Engines,
     serves: HostAddresses,
+    /// Whom an engine that is to listen waits for.
+    gate: Option<Arc<dyn Gate>>,
     /// The locks of each engine, and what is known of it. An entry goes when the instance does.
     slots: Mutex<HashMap<(InstanceId, Member), Slot>>,
     /// One lock for what lies beside each instance's data.
@@ -87,14 +96,39 @@ struct Inner {
 
 impl Local {
     /// Runs these engines in `DIR/engines`, which is made if it is missing. Gives the machine those
-    /// addresses that it serves and does not have; takes back what it gave in any case.
+    /// addresses that it serves and does not have; takes back what it gave in any case. Engines
+    /// are confined as far as the machine allows.
     pub fn new(data_dir: &Path, engines: Engines, serves: HostAddresses) -> Result<Self, Trouble> {
+        Self::confined(data_dir, engines, serves, Confinement::default(), None)
+    }
+
+    /// The same, confining engines as told, and with a gate that must stand before an engine
+    /// listens. An error where confinement is required and not possible.
+    pub fn confined(
+        data_dir: &Path,
+        engines: Engines,
+        serves: HostAddresses,
+        confinement: Confinement,
+        gate: Option<Arc<dyn Gate>>,
+    ) -> Result<Self, Trouble> {
         let layout = Layout::below(data_dir).map_err(machine("making the directory of engines"))?;
-        let trials = Trials::below(data_dir, &engines);
+        let confiner = Confiner::new(confinement, layout.root());
+        let confiner = confiner.map_err(machine("confining engines, as is required"))?;
+        let trials = Trials::below(data_dir, &engines, confiner.clone());
         let trials = trials.map_err(machine("making the directory of trials"))?;
         let (deaths, _) = broadcast::channel(DEATHS_KEPT);
         let (slots, nexts) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { layout, trials, engines, serves, slots, nexts, deaths })))
+        Ok(Self(Arc::new(Inner {
+            layout,
+            confiner,
+            trials,
+            engines,
+            serves,
+            gate,
+            slots,
+            nexts,
+            deaths,
+        })))
     }
 
     /// The engines that it runs instances on.
@@ -238,6 +272,16 @@ impl Substrate for Local {
         self.0.resume_writes(unit, member).await
     }
 
+    async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
+        to_its_end(async move { inner.admit_password(&unit).await }).await
+    }
+
+    async fn dismiss_passwords(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
+        to_its_end(async move { inner.dismiss_passwords(&unit).await }).await
+    }
+
     fn deaths(&self) -> broadcast::Receiver<InstanceId> {
         self.0.deaths.subscribe()
     }
@@ -269,7 +313,14 @@ impl Inner {
         }
         host_address::release(*unit.address.ip()).await?;
         let (layout, unit) = (self.layout.clone(), unit.clone());
+        let user = self.confiner.user_at(*unit.address.ip());
         blocking(move || {
+            // The next instance at the address has the same user. So has one of another control
+            // plane of this machine, and who listens there is not ended.
+            const ENDING: &str = "ending what is left of the instance";
+            if !address::is_listened_on(*unit.address.ip()).map_err(machine(ENDING))? {
+                end_all_of(user).map_err(machine(ENDING))?;
+            }
             layout.remove(&unit).map_err(machine("removing the instance's directory"))?;
             Ok(unit)
         })
@@ -316,6 +367,22 @@ async fn blocking<T: Send + 'static>(
 fn finished<T>(joined: Result<Result<T, Trouble>, tokio::task::JoinError>) -> Result<T, Trouble> {
     let ended = |error| machine("running an operation to its end")(std::io::Error::other(error));
     joined.map_err(ended)?
+}
+
+/// How a file is opened that lies where an engine may write: with no way through a link to anything
+/// else, and closed to others.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    options.mode(0o600).custom_flags(i32::try_from(flags).unwrap_or(0));
+    options
+}
+
+/// The whole of such a file.
+fn read_private(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut private().read(true).open(path)?, &mut bytes)?;
+    Ok(bytes)
 }
 
 fn machine(doing: &'static str) -> impl Fn(std::io::Error) -> Trouble {

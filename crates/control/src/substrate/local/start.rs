@@ -2,21 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
+use super::confine::{Cell, Confiner, Streams, hand_over};
 use super::manifest::Manifest;
-use super::mark::Form;
+use super::mark::{Form, Mark};
 use super::member::{Known, Place, Running};
 use super::process::{End, Process};
 use super::{
-    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, machine, swap,
-    temporary,
+    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, logins,
+    machine, swap, temporary,
 };
 use crate::engine::trial::DUMP;
 use crate::engine::{Binary, Engines, Launch, memcached, redis_conf};
@@ -36,6 +36,9 @@ impl Inner {
         // Only here: the decision may have been made while this waited for its turn.
         let unit = &self.in_force(unit)?;
         if member == unit.lead.master {
+            if let Some(gate) = &self.gate {
+                gate.stands_before(*unit.address.ip()).await?;
+            }
             host_address::hold(*unit.address.ip(), self.serves).await?;
         }
         if let Some(running) = self.look(unit, member).await?
@@ -111,27 +114,29 @@ impl Inner {
         let before = Manifest::read(&place.directory);
         let binary = self.choose(unit, member, before.as_ref())?.clone();
         self.layout.prepare(unit).map_err(machine("making the instance's directory"))?;
-        let mut launch = launch(unit, member, &binary, &place.directory).await?;
         let pending = self.pending(unit, member)?;
-        if let Some(mark) = &pending {
-            if !mark.form.is_found(redis_conf::keeps_data(unit), binary.level()) {
-                let answer = format!("{binary} does not find the data that was put there");
-                return Err(Trouble::Unexpected { doing: "starting the engine", answer });
-            }
-            if mark.form == Form::Dump {
-                launch = redis_conf::loading_a_dump(launch);
-            }
-        }
+        let launch = self.launch(unit, member, &binary, pending.as_ref())?;
         let volatile = !unit.is_pair() && pending.is_none();
         let address = (member == unit.lead.master).then_some(unit.address);
         let (path, engines) = (binary.path.clone(), self.engines.clone());
+        let (confiner, own, logs_in) =
+            (self.confiner.clone(), unit.clone(), binary.kind == Kind::Memcached);
         let process = blocking(move || {
             let Some(log) = take(&place, &engines)? else {
                 return Ok(None);
             };
             address.map_or(Ok(()), address::must_be_free)?;
             clear(&place.directory, volatile).map_err(machine("removing what a save left"))?;
-            let spawned = spawn(&path, &place.directory, log, launch);
+            let user = confiner.user_at(*own.address.ip());
+            hand_over(&place.directory, user)
+                .map_err(machine("giving the directory to the engine's user"))?;
+            let port = Some(own.address.port());
+            let cell = Cell { directory: &place.directory, user, port, priority: None };
+            if logs_in {
+                logins::write(&own, &confiner, cell)
+                    .map_err(machine("writing the login database (saslpasswd2)"))?;
+            }
+            let spawned = spawn(&confiner, &path, cell, log, &launch);
             spawned.map(Some).map_err(machine("starting the engine"))
         })
         .await?;
@@ -139,10 +144,39 @@ impl Inner {
             return Ok(None);
         };
         let running = Running::new(process, binary);
+        self.bound(unit, &running);
         self.watch(unit, &running);
         known.running = Some(running.clone());
         fail::fail_point!("local-spawned", |_| Err(Trouble::Failpoint("local-spawned")));
         Ok(Some((running, before)))
+    }
+
+    /// How the engine is called, given what it finds in its directory.
+    fn launch(
+        &self,
+        unit: &Unit,
+        member: Member,
+        binary: &Binary,
+        pending: Option<&Mark>,
+    ) -> Result<Launch, Trouble> {
+        if binary.kind == Kind::Memcached {
+            let as_root = self.confiner.user_at(*unit.address.ip()).is_none()
+                && rustix::process::geteuid().is_root();
+            return Ok(memcached::launch(unit, as_root));
+        }
+        let launch = redis_conf::launch(unit, member, binary);
+        let launch = launch.map_err(|unwritable| Trouble::Unexpected {
+            doing: "drawing up the configuration",
+            answer: unwritable.to_string(),
+        })?;
+        match pending {
+            Some(mark) if !mark.form.is_found(redis_conf::keeps_data(unit), binary.level()) => {
+                let answer = format!("{binary} does not find the data that was put there");
+                Err(Trouble::Unexpected { doing: "starting the engine", answer })
+            }
+            Some(mark) if mark.form == Form::Dump => Ok(redis_conf::loading_a_dump(launch)),
+            _ => Ok(launch),
+        }
     }
 
     /// Writes down what was started, while it gets ready.
@@ -183,23 +217,6 @@ fn or_in_use(unit: &Unit, member: Member, trouble: Trouble) -> Trouble {
     }
 }
 
-async fn launch(
-    unit: &Unit,
-    member: Member,
-    binary: &Binary,
-    directory: &Path,
-) -> Result<Launch, Trouble> {
-    if binary.kind == Kind::Memcached {
-        let written = memcached::write_logins(unit, directory).await;
-        written.map_err(machine("writing the login database (saslpasswd2)"))?;
-        return Ok(memcached::launch(unit, directory));
-    }
-    redis_conf::launch(unit, member, binary).map_err(|unwritable| Trouble::Unexpected {
-        doing: "drawing up the configuration",
-        answer: unwritable.to_string(),
-    })
-}
-
 /// The log with the lock on the directory; `None` where an engine runs. What an earlier engine
 /// left behind is ended first.
 fn take(place: &Place, engines: &Engines) -> Result<Option<File>, Trouble> {
@@ -233,19 +250,20 @@ fn clear(directory: &Path, volatile: bool) -> io::Result<()> {
 /// Starts the program in a process group of its own, so that what is typed at the control
 /// plane's terminal does not reach it. What it is to read is there before it is: an engine that
 /// found nothing would run with its defaults, open to all.
-fn spawn(path: &Path, directory: &Path, log: File, launch: Launch) -> io::Result<Process> {
-    let input = launch.input.map(|input| ready_to_read(input.expose())).transpose()?;
-    let mut command = Command::new(path);
-    command
-        .args(&launch.arguments)
-        .env_clear()
-        .envs(launch.environment)
-        .current_dir(directory)
-        .process_group(0)
-        .stdin(input.map_or_else(Stdio::null, Stdio::from))
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    let mut child = command.spawn()?;
+fn spawn(
+    confiner: &Confiner,
+    path: &Path,
+    cell: Cell<'_>,
+    log: File,
+    launch: &Launch,
+) -> io::Result<Process> {
+    let input = launch.input.as_ref().map(|input| ready_to_read(input.expose())).transpose()?;
+    let streams = Streams {
+        input: input.map_or_else(Stdio::null, Stdio::from),
+        output: log.try_clone()?.into(),
+        error: log.into(),
+    };
+    let mut child = confiner.spawn(path, launch, cell, streams)?;
     // A child keeps its number until it is reaped, which only the holder does.
     Process::hold(child.id()).or_else(|error| {
         child.kill()?;

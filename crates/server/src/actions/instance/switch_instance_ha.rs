@@ -1,4 +1,4 @@
-//! SwitchInstanceHA: exchanges the roles of the two engines of a pair.
+//! `SwitchInstanceHA`: exchanges the roles of the two engines of a pair.
 //!
 //! The status is `HASwitching` at once and `Normal` when it is done. Clients are made to wait with
 //! what they write until the replica has everything, and are disconnected once; nothing that was

@@ -3,6 +3,7 @@
 //! It changes nothing, but for `--rebuild`. A problem makes the exit code 1; a warning does not.
 
 mod backups;
+mod confinement;
 mod directory;
 mod machine;
 mod manifests;
@@ -58,6 +59,7 @@ impl Doctor {
         let mut findings = directory::check(context).await;
         findings.extend(manifests::check(context).await);
         findings.extend(machine::check(&context.config).await);
+        findings.extend(confinement::check(&context.config.engines));
         findings.extend(network::check(context).await);
         findings.extend(backups::check(context).await);
         context.output.list(&findings)?;

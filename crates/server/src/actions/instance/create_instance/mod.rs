@@ -115,6 +115,7 @@ impl Creation {
                 password: request.password.clone(),
                 admin: mint.secret(32),
                 replication: mint.secret(32),
+                change: None,
             },
             platform: ctx.platform.clone(),
             account: ctx.caller.account.clone(),
