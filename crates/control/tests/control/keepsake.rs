@@ -56,7 +56,7 @@ async fn it_is_written_when_something_changed_and_never_else() {
     next.shutdown().await;
     let key = id.clone();
     let password = Secret::from("An0ther-one");
-    world.write(move |tx| tx.set_password(&key, Some(&password))).await;
+    world.write(move |tx| tx.change_password(&key, &password)).await;
     let next = world.start();
     settled(&next).await;
     assert!(is_current(&world, &id).await);

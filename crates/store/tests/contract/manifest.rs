@@ -2,6 +2,7 @@ use ourkv_domain::backup::BackupPolicy;
 use ourkv_domain::billing::Money;
 use ourkv_domain::event::{Event, EventKind};
 use ourkv_domain::instance::{Intent, Lead, Member, Observed, Phase, Status};
+use ourkv_domain::secret::Secret;
 use ourkv_store::{Agreement, Manifest, ManifestError, Meter, Store, StoreError, Tx};
 
 use crate::database::{Database, sealer};
@@ -135,7 +136,7 @@ fn a_manifest_is_new_when_what_it_tells_is(database: &Database) {
     let mut gists = vec![manifest(database, "r-a").gist()];
     let changes: [Change; 3] = [
         |tx| tx.set_intent(&id("r-a"), Intent::Stop).map(|_| ()),
-        |tx| tx.set_password(&id("r-a"), None).map(|_| ()),
+        |tx| tx.change_password(&id("r-a"), &Secret::from("An0ther-one")).map(|_| ()),
         |tx| tx.delete_access_key(&access_key().id).map(|_| ()),
     ];
     for change in changes {
