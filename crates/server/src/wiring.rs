@@ -32,7 +32,7 @@ use crate::cli::url_of;
 use crate::config::{self, BackupPlace, Config, DnsListen, Whitelist};
 use crate::gateway::{self, Gateway};
 use crate::links::Links;
-use crate::opening::Opened;
+use crate::opening::{DataDir, Opened, Room};
 use crate::{shelf, whitelist};
 
 /// How often histograms are folded up, so that they stay small between two scrapes.
@@ -179,7 +179,7 @@ impl Running {
         let hands = tokio::spawn(hands);
         tokio::spawn(look_first(opened.clone(), sleepers, looking));
         tokio::spawn(end_superseded(acting.clone(), stop.clone()));
-        let upkeep = tokio::spawn(keep_up(metrics));
+        let upkeep = tokio::spawn(keep_up(metrics, opened.dir.clone()));
         let heartbeat = tokio::spawn(beat(nudge));
         Ok(Self {
             address,
@@ -448,10 +448,25 @@ async fn beat(nudge: Nudge) {
     }
 }
 
-async fn keep_up(metrics: PrometheusHandle) {
-    let mut ticks = tokio::time::interval(UPKEEP);
+async fn keep_up(metrics: PrometheusHandle, dir: DataDir) {
+    let (mut ticks, mut was_little) = (tokio::time::interval(UPKEEP), false);
     loop {
         ticks.tick().await;
         metrics.run_upkeep();
+        if let Ok(room) = Room::of(dir.path()) {
+            was_little = watch_room(room, was_little);
+        }
     }
+}
+
+/// Says that room gets short, once each time, before it is gone.
+fn watch_room(room: Room, was_little: bool) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is about right")]
+    metrics::gauge!("ourkv_disk_free_bytes").set(room.free as f64);
+    match (was_little, room.is_little()) {
+        (false, true) => tracing::warn!(%room, "the disk of the data directory is nearly full"),
+        (true, false) => tracing::info!(%room, "the disk of the data directory has room again"),
+        _ => {}
+    }
+    room.is_little()
 }

@@ -73,6 +73,11 @@ impl Row {
         T::from_value(std::mem::replace(&mut self.values[place], Value::Null)).ok_or(inconsistent)
     }
 
+    /// The columns in their order, with their values.
+    pub(crate) fn into_columns(self) -> Vec<(String, Value)> {
+        self.columns.iter().cloned().zip(self.values).collect()
+    }
+
     /// The error for a value of this row that does not fit the others.
     pub(crate) fn inconsistent(&self, column: &'static str) -> StoreError {
         StoreError::Inconsistent { table: self.table, column }

@@ -25,6 +25,13 @@ pub(crate) fn migrate<C: Migrate>(connection: &mut C) -> Result<(), OpenError> {
     })
 }
 
+/// The version that this program brings a database to.
+pub(crate) fn version() -> i64 {
+    let runner = embedded::migrations::runner();
+    let versions = runner.get_migrations().iter().map(Migration::version);
+    versions.max().map_or(0, i64::from)
+}
+
 /// The database has a migration that this program does not know.
 fn newer<C: Migrate>(runner: &Runner, connection: &mut C) -> Result<OpenError, OpenError> {
     let applied =

@@ -9,12 +9,16 @@ use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
 use ourkv_domain::mint::Mint;
 use ourkv_domain::secret::Secret;
+use sha2::Sha256;
 
 /// First byte of every sealed value, so that another cipher can follow.
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
+/// Keeps the key that manifests are signed with apart from what else comes of the key.
+const MANIFESTS: &[u8] = b"ourkv manifests of instances";
 
 /// What is sealed with.
 pub type Key = [u8; 32];
@@ -56,6 +60,19 @@ impl Sealer {
         Self { keys, mint }
     }
 
+    /// The signature of a manifest's text, by the newest key.
+    pub(crate) fn sign(&self, text: &[u8]) -> Vec<u8> {
+        let keys = self.keys.keys();
+        let newest = keys.first().expect("a source has one key at least");
+        signer(newest).chain_update(text).finalize().into_bytes().to_vec()
+    }
+
+    /// Whether a text has a signature of any of the keys; a good guess takes as long as a bad one.
+    pub(crate) fn signed(&self, text: &[u8], signature: &[u8]) -> bool {
+        let keys = self.keys.keys();
+        keys.iter().any(|key| signer(key).chain_update(text).verify_slice(signature).is_ok())
+    }
+
     /// Seals a secret for the place that `context` names.
     pub fn seal(&self, secret: &Secret, context: &str) -> Vec<u8> {
         let keys = self.keys.keys();
@@ -90,6 +107,15 @@ fn open_with(key: &Key, sealed: &[u8], context: &str) -> Option<Secret> {
     let payload = Payload { msg, aad: context.as_bytes() };
     let text = XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(*nonce), payload).ok()?;
     String::from_utf8(text).ok().map(Secret::from)
+}
+
+/// What manifests are signed with under a key.
+fn signer(key: &Key) -> Hmac<Sha256> {
+    keyed(&keyed(key).chain_update(MANIFESTS).finalize().into_bytes())
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
 impl std::fmt::Debug for Sealer {

@@ -13,6 +13,7 @@ use crate::error::{OpenError, StoreError};
 use crate::job::Task;
 use crate::later::Later;
 use crate::location::Location;
+use crate::manifest::{Manifest, ManifestError};
 use crate::node::Hold;
 use crate::seal::Sealer;
 use crate::tx::Tx;
@@ -207,6 +208,11 @@ impl Store {
         if !queued && self.inner.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000) {
             tracing::warn!("too much work is queued for the store; some is dropped");
         }
+    }
+
+    /// Reads a manifest that was signed with the key of this store.
+    pub fn open_manifest(&self, text: &[u8]) -> Result<Manifest, ManifestError> {
+        Manifest::open(text, &self.inner.sealer)
     }
 
     pub(crate) fn with_hold(&self, hold: Arc<Hold>) -> Self {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ourkv_domain::event::Event;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{Instance, Intent, Observed, Phase, Secrets};
+use ourkv_store::Gist;
 use tokio::time::Instant;
 
 use super::elect::Decision;
@@ -67,6 +68,8 @@ struct Known {
     /// What its master last said of its history, and how far it was.
     last: Option<(Member, String, i64)>,
     failovers: VecDeque<Instant>,
+    /// What its manifest says.
+    manifest: Option<Gist>,
     /// A decision that is told of when its instance answers again.
     untold: Option<Decision>,
 }
@@ -124,6 +127,16 @@ impl Memory {
     /// Forgets an instance.
     pub(super) fn drop(&self, id: &InstanceId) {
         self.all().remove(id);
+    }
+
+    /// What its manifest says, if that is known.
+    pub(super) fn manifest(&self, id: &InstanceId) -> Option<Gist> {
+        self.all().get(id)?.manifest
+    }
+
+    /// Its manifest says what the store does.
+    pub(super) fn keep_gist(&self, id: &InstanceId, gist: Gist) {
+        self.with(id, |known| known.manifest = Some(gist));
     }
 
     /// An engine of it ended.

@@ -19,6 +19,7 @@ mod elect;
 mod failover;
 mod forget;
 mod gather;
+mod keepsake;
 mod lane;
 mod load;
 mod memory;

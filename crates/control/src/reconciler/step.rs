@@ -74,6 +74,8 @@ steps! {
     DiscardFirst = "discard_first",
     /// Stops the second engine for good.
     DiscardSecond = "discard_second",
+    /// Writes down beside its data what the store knows of it.
+    KeepManifest = "keep_manifest",
     /// Removes what is kept of it.
     Remove = "remove",
     /// Forgets it and gives back its address, its share of the zone and its meter.

@@ -72,6 +72,8 @@ pub enum Call {
     PauseWrites,
     /// [`Substrate::resume_writes`]
     ResumeWrites,
+    /// [`Substrate::keep_manifest`]
+    KeepManifest,
     /// [`Substrate::admit_password`]
     AdmitPassword,
     /// [`Substrate::dismiss_passwords`]
@@ -360,6 +362,21 @@ impl Substrate for Fake {
     async fn resume_writes(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         self.enter(Call::ResumeWrites, &unit.id).await?;
         self.pause(unit, member, None)
+    }
+
+    async fn manifest(&self, unit: &Unit) -> Result<Option<Vec<u8>>, Trouble> {
+        let state = self.state();
+        Ok(state.held.get(&unit.id).and_then(|held| held.manifest.clone()))
+    }
+
+    async fn keep_manifest(&self, unit: &Unit, text: &[u8]) -> Result<bool, Trouble> {
+        self.enter(Call::KeepManifest, &unit.id).await?;
+        let mut state = self.state();
+        let held = state.held.get_mut(&unit.id);
+        Ok(held.is_some_and(|held| {
+            held.manifest = Some(text.to_vec());
+            true
+        }))
     }
 
     async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble> {

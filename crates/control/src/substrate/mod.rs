@@ -180,6 +180,13 @@ pub trait Substrate: Send + Sync + 'static {
     /// also the file that it loaded: what is over must not come back after a crash.
     async fn tidy(&self, unit: &Unit) -> Result<(), Trouble>;
 
+    /// What was last kept by [`Self::keep_manifest`], if anything.
+    async fn manifest(&self, unit: &Unit) -> Result<Option<Vec<u8>>, Trouble>;
+
+    /// Keeps a text beside the instance's data, as a whole and durably, in place of the one before.
+    /// False, and it is not kept, where nothing is kept of the instance.
+    async fn keep_manifest(&self, unit: &Unit, text: &[u8]) -> Result<bool, Trouble>;
+
     /// Removes all that is kept of an instance whose engines are stopped.
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble>;
 

@@ -345,3 +345,22 @@ async fn a_control_plane_whose_machine_was_taken_over_acts_no_more() {
     assert_eq!(world.fake.writer(&id), None);
     assert_eq!(events(&world, &id).await, []);
 }
+
+#[tokio::test]
+async fn a_clock_that_jumps_changes_no_roles_and_hides_no_death() {
+    let world = world().await;
+    let reconciler = start(&world, Settings::default());
+    let id = pair(&world, &reconciler).await;
+    for jump in [1, -1, 24 * 3650, -24 * 3650] {
+        world.clock.jump(jiff::SignedDuration::from_hours(jump));
+        reconciler.nudge();
+        settled(&reconciler).await;
+        is_led_by(&world, &id, Member::First, "one\n").await;
+    }
+    assert!(events(&world, &id).await.is_empty());
+    world.clock.jump(jiff::SignedDuration::from_hours(-24 * 365));
+    world.fake.kill(&id, Member::First);
+    settled(&reconciler).await;
+    is_led_by(&world, &id, Member::Second, "one\n").await;
+    reconciler.shutdown().await;
+}

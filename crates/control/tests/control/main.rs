@@ -11,6 +11,7 @@ mod failover;
 mod jobs;
 mod jobs_backups;
 mod keeping;
+mod keepsake;
 #[path = "../../src/backup/object_server.rs"]
 mod object_server;
 mod passwords;

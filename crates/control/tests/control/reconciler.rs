@@ -463,6 +463,15 @@ impl Substrate for Twice {
         self.0.resume_writes(unit, member).await
     }
 
+    async fn manifest(&self, unit: &Unit) -> Result<Option<Vec<u8>>, Trouble> {
+        self.0.manifest(unit).await
+    }
+
+    async fn keep_manifest(&self, unit: &Unit, text: &[u8]) -> Result<bool, Trouble> {
+        self.0.keep_manifest(unit, text).await?;
+        self.0.keep_manifest(unit, text).await
+    }
+
     async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble> {
         self.0.admit_password(unit).await?;
         self.0.admit_password(unit).await

@@ -107,6 +107,7 @@ async fn serve(context: &Context) -> anyhow::Result<()> {
     let metrics = install_metrics()?;
 
     let opened = Opened::create(config).await?;
+    opened.examine().await?;
     let dir = opened.dir.clone();
     if let RootKey::Fresh(key) = opened.furnish(first_key).await? {
         show(&key, &dir);

@@ -8,12 +8,15 @@ mod clock;
 pub mod credentials;
 mod data_dir;
 mod error;
+mod examine;
 mod first_start;
 mod key_file;
 mod lock;
 mod networks;
 mod node;
 mod random;
+mod rebuild;
+mod room;
 mod run;
 
 use std::sync::Arc;
@@ -27,9 +30,12 @@ pub use clock::SystemClock;
 pub use credentials::Credentials;
 pub use data_dir::DataDir;
 pub use error::OpenError;
+pub use examine::compare;
 pub use first_start::{FirstKey, RootKey};
 pub use key_file::{KeyFileLock, KeyRing};
 pub use lock::ServeLock;
+pub use rebuild::{Outcome, RebuildError, Rebuilt, rebuild};
+pub use room::Room;
 
 use crate::config::{Config, Database};
 use crate::links::LinkKey;
@@ -87,7 +93,10 @@ impl Opened {
         node: NodeId,
     ) -> Result<Self, OpenError> {
         let location = match &config.database {
-            Database::Embedded => Location::Sqlite(dir.database()),
+            Database::Embedded => {
+                examine::must_not_be_fresh(&dir, &dir.database())?;
+                Location::Sqlite(dir.database())
+            }
             Database::Postgres(url) => Location::Postgres(url.expose().to_owned()),
         };
         let keys = Arc::new(keys);

@@ -19,6 +19,7 @@ mod database_loss;
 mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod host_faults;
 mod instances;
 mod key_file;
 mod kills;
@@ -27,6 +28,7 @@ mod passwords;
 mod postgres;
 mod protocol;
 mod races;
+mod rebuild;
 #[cfg(feature = "failpoints")]
 mod refusals;
 mod relay;
@@ -36,5 +38,6 @@ mod restore;
 mod saver;
 mod schedules;
 mod shelf;
+mod store_damage;
 mod tenant;
 mod tokens;

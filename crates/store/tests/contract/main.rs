@@ -16,6 +16,7 @@ mod event;
 mod idempotency;
 mod instance;
 mod instance_filter;
+mod manifest;
 mod network;
 mod opening;
 mod password;

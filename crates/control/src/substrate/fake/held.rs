@@ -26,6 +26,8 @@ pub(super) struct Held {
     file: Option<Bytes>,
     /// What is staged.
     next: Option<Bytes>,
+    /// What is to be remembered of it.
+    pub(super) manifest: Option<Vec<u8>>,
 }
 
 /// What one engine has.

@@ -79,15 +79,35 @@ impl Inner {
     /// Logs in at the instance's address as its tenant does, once it is proven that the
     /// instance's own engine listens there: a stranger gets to see no password.
     pub(super) async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
-        let running = self.must_run(unit, unit.lead.master).await?;
+        let master = unit.lead.master;
+        let running = self.must_run(unit, master).await?;
         // Without it on this machine, the address would lead to a stranger.
         host_address::hold(*unit.address.ip(), self.serves).await?;
+        match self.enter(unit, &running).await? {
+            // All connections that were bought are in use: it serves those.
+            Entry::AsPromised | Entry::Full => return Ok(()),
+            // It reads its login database at each login, and that may be damaged.
+            Entry::Otherwise(_) if running.binary.kind == Kind::Memcached => {
+                self.rewrite_logins(unit, master).await?;
+            }
+            Entry::Otherwise(answer) => {
+                return Err(Trouble::Unexpected { doing: LOGIN, answer });
+            }
+        }
+        match self.enter(unit, &running).await? {
+            Entry::AsPromised | Entry::Full => Ok(()),
+            Entry::Otherwise(answer) => Err(Trouble::Unexpected { doing: LOGIN, answer }),
+        }
+    }
+
+    /// What a tenant finds at the address.
+    async fn enter(&self, unit: &Unit, running: &Running) -> Result<Entry, Trouble> {
         let entry = async {
             let Some(stream) = running.connect(unit.address).await? else {
                 return Err(nobody_listens(LOGIN));
             };
             match running.binary.kind {
-                Kind::Memcached => self.enter_memcached(unit, &running, stream).await,
+                Kind::Memcached => self.enter_memcached(unit, running, stream).await,
                 Kind::Redis | Kind::Valkey => {
                     let (id, secrets) = (unit.id.as_str(), &unit.secrets);
                     let entry = tenant::enter(stream, id, secrets, &running.binary).await;
@@ -95,13 +115,7 @@ impl Inner {
                 }
             }
         };
-        match tokio::time::timeout(PROMPT, entry).await {
-            // All connections that were bought are in use: it serves those.
-            Ok(Ok(Entry::AsPromised | Entry::Full)) => Ok(()),
-            Ok(Ok(Entry::Otherwise(answer))) => Err(Trouble::Unexpected { doing: LOGIN, answer }),
-            Ok(Err(trouble)) => Err(trouble),
-            Err(_) => Err(silent(LOGIN, PROMPT)),
-        }
+        tokio::time::timeout(PROMPT, entry).await.unwrap_or_else(|_| Err(silent(LOGIN, PROMPT)))
     }
 
     /// Logs in with the wanted password, else with a former one that still may be good; each time

@@ -20,6 +20,7 @@ mod deferred;
 mod glance;
 mod header;
 mod host_address;
+mod keepsake;
 mod kept;
 mod layout;
 mod log;
@@ -60,6 +61,7 @@ use tokio::sync::broadcast;
 
 use self::confine::{Confinement, Confiner, end_all_of};
 pub use self::host_address::may_add_addresses;
+pub use self::keepsake::{Place as InstancePlace, is_inhabited, manifests, survey};
 use self::layout::Layout;
 use self::member::{Place, Running, Slot};
 use self::trial::Trials;
@@ -213,6 +215,16 @@ impl Substrate for Local {
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
         let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
         to_its_end(async move { inner.remove(&unit).await }).await
+    }
+
+    async fn manifest(&self, unit: &Unit) -> Result<Option<Vec<u8>>, Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        blocking(move || inner.manifest(&unit)).await
+    }
+
+    async fn keep_manifest(&self, unit: &Unit, text: &[u8]) -> Result<bool, Trouble> {
+        let (inner, unit, text) = (Arc::clone(&self.0), unit.clone(), text.to_vec());
+        blocking(move || inner.keep_manifest(&unit, &text)).await
     }
 
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {

@@ -42,7 +42,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn rewrite_logins(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+    pub(super) async fn rewrite_logins(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         let directory = self.layout.member(unit, member);
         let (confiner, unit) = (self.confiner.clone(), unit.clone());
         blocking(move || {
