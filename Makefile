@@ -50,6 +50,22 @@ bench: ## Measure start-up, creation, throughput and memory, against their floor
 	scripts/install-deps
 	$(CARGO) bench --locked --package ourkv
 
+# Chaos: what is measured is built for release; CI takes what the tests were built with.
+PROFILE ?= bench
+MINUTES ?= 5
+SEED ?= 20150101
+CHAOS = $(CARGO) bench --locked --package ourkv --profile $(PROFILE) -- chaos seed=$(SEED)
+
+.PHONY: chaos
+chaos: ## Kill, stop and exchange engines and control plane under load, for MINUTES=5; say what was lost
+	scripts/install-deps
+	$(CHAOS) seconds=$$(( $(MINUTES) * 60 ))
+
+.PHONY: soak
+soak: ## The same for HOURS=1
+	scripts/install-deps
+	$(CHAOS) seconds=$$(( $(or $(HOURS),1) * 3600 ))
+
 .PHONY: engines
 engines: ## Put real older redis-servers (2.8, 5.0, 6.0, 6.2) beside the distribution's
 	scripts/install-deps --engines

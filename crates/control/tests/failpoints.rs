@@ -14,15 +14,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fail::FailScenario;
-use ourkv_control::reconciler::{Handle, Settings, failpoint_names};
+use ourkv_control::reconciler::{Damping, Handle, Settings, failpoint_names};
 use ourkv_control::substrate::fake::{Call, Fault};
 use ourkv_control::substrate::{Health, Member, Substrate};
 use ourkv_domain::billing::Money;
+use ourkv_domain::clock::Clock as _;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{Intent, Phase, Status};
 
 use crate::common::{PATIENCE, SHAPES, World, quick, settled};
 
+const PAIR: usize = 1;
 const CACHE: usize = 2;
 
 const OLD: &str = "old\n";
@@ -36,6 +38,10 @@ async fn live(world: &World, reconciler: &Handle, shape: usize) {
     settled(reconciler).await;
     assert_eq!(world.phase(&id).await, Some(Phase::Normal));
     fall_ill(world, reconciler, &id).await;
+    if shape == PAIR {
+        change_roles(world, reconciler, &id).await;
+    }
+    change_password(world, reconciler, &id).await;
     if shape != CACHE {
         change_data(world, reconciler, &id).await;
         copy(world, reconciler, shape).await;
@@ -55,12 +61,79 @@ async fn live(world: &World, reconciler: &Handle, shape: usize) {
     assert!(meter.closed.is_some());
 }
 
+/// A password that takes the place of another, and one that follows before that was done.
+async fn change_password(world: &World, reconciler: &Handle, id: &InstanceId) {
+    for passwords in [&["Second-1"][..], &["Third-11", "Fourth-1"]] {
+        for password in passwords {
+            ask_for_password(world, id, password).await;
+        }
+        settled(reconciler).await;
+        lets_in_only(world, id, passwords[passwords.len() - 1]).await;
+    }
+}
+
+async fn ask_for_password(world: &World, id: &InstanceId, password: &'static str) {
+    let id = id.clone();
+    let asked = world.write(move |tx| tx.change_password(&id, &password.into())).await;
+    assert!(asked.is_some());
+}
+
+/// It answers, and every engine of it has this password alone.
+async fn lets_in_only(world: &World, id: &InstanceId, password: &str) {
+    let instance = world.instance(id).await.unwrap();
+    assert_eq!(instance.status(), Some(Status::Normal));
+    for member in world.fake.seen(id).running.into_keys() {
+        assert_eq!(passwords(world, id, member), [password], "{member}");
+    }
+    let key = id.clone();
+    let secrets = world.write(move |tx| tx.secrets(&key)).await.unwrap();
+    assert_eq!((secrets.password.unwrap().expose(), secrets.change), (password, None));
+}
+
+fn passwords(world: &World, id: &InstanceId, member: Member) -> Vec<String> {
+    let known = world.fake.passwords(id, member);
+    known.iter().map(|password| password.expose().to_owned()).collect()
+}
+
 async fn fall_ill(world: &World, reconciler: &Handle, id: &InstanceId) {
     world.fake.inject(Call::Start, Some(id), Fault::Fail, 2);
     world.fake.kill(id, Member::First);
     settled(reconciler).await;
     world.fake.heal();
     assert_eq!(world.phase(id).await, Some(Phase::Normal));
+}
+
+/// A switch that works, one that is given up, and the end of both engines.
+async fn change_roles(world: &World, reconciler: &Handle, id: &InstanceId) {
+    assert!(world.fake.write(id, "one"));
+    switch(world, id).await;
+    settled(reconciler).await;
+    world.fake.cut(id);
+    switch(world, id).await;
+    settled(reconciler).await;
+    world.fake.kill(id, Member::First);
+    world.fake.kill(id, Member::Second);
+    settled(reconciler).await;
+    whole(world, id, "one\n").await;
+}
+
+async fn switch(world: &World, id: &InstanceId) {
+    let (id, now) = (id.clone(), world.clock.now());
+    let asked = world.write(move |tx| tx.request_switch(&id, now)).await;
+    assert!(asked.is_some());
+}
+
+/// One engine takes writes, the other follows it, and both have these data.
+async fn whole(world: &World, id: &InstanceId, data: &str) {
+    let instance = world.instance(id).await.unwrap();
+    assert_eq!(instance.status(), Some(Status::Normal));
+    let (lead, seen) = (instance.role.lead, world.fake.seen(id));
+    assert_eq!((seen.lead, world.fake.writer(id)), (lead, Some(lead.master)));
+    assert_eq!(seen.running[&lead.master], Health::Answering);
+    assert_eq!(seen.running[&lead.master.other()], Health::Linked);
+    for member in [Member::First, Member::Second] {
+        assert_eq!(world.fake.data_of(id, member), data, "{member}");
+    }
 }
 
 /// A restore that works and one that is refused.
@@ -97,7 +170,8 @@ async fn ends_whole(world: &World, id: &InstanceId, data: &str) {
 
 /// A reconciler that soon comes back to what can wait.
 fn start(world: &World) -> Handle {
-    let settings = Settings { sweep: Duration::from_millis(50), ..quick() };
+    let damping = Damping { failovers: usize::MAX, ..Damping::default() };
+    let settings = Settings { sweep: Duration::from_millis(50), damping, ..quick() };
     world.reconciler(Arc::clone(&world.fake) as Arc<dyn Substrate>, settings)
 }
 
@@ -202,6 +276,124 @@ async fn a_restore_that_is_cut_off_ends_with_all_of_the_old_data_or_all_of_the_n
             next.shutdown().await;
         }
     }
+    scenario.teardown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_masters_that_is_cut_off_ends_with_one_master_and_all_that_was_acknowledged() {
+    let scenario = FailScenario::setup();
+    let world = world().await;
+    for name in failpoint_names() {
+        for planned in [false, true] {
+            let first = start(&world);
+            let id = world.create(SHAPES[PAIR]).await;
+            settled(&first).await;
+            assert!(world.fake.write(&id, "before"));
+            let mut acknowledged = String::from("before\n");
+            // A point that fails for ever stops it there, as the end of the process would.
+            fail::cfg(name, "return(error)").unwrap();
+            if planned {
+                switch(&world, &id).await;
+            } else {
+                world.fake.kill(&id, Member::First);
+            }
+            for line in ["one", "two", "three"] {
+                let _ = tokio::time::timeout(Duration::from_millis(10), first.settle()).await;
+                if world.fake.write(&id, line) {
+                    acknowledged += line;
+                    acknowledged += "\n";
+                }
+            }
+            first.shutdown().await;
+            fail::remove(name);
+            let next = start(&world);
+            settled(&next).await;
+            whole(&world, &id, &acknowledged).await;
+            world.intend(&id, Intent::Delete).await;
+            settled(&next).await;
+            next.shutdown().await;
+        }
+    }
+    scenario.teardown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_passwords_that_is_cut_off_leaves_a_way_in_and_ends_with_the_wanted_one() {
+    const FORMER: &str = "Passw0rd!";
+    const WANTED: &str = "Second-1";
+    let scenario = FailScenario::setup();
+    let world = world().await;
+    for name in failpoint_names() {
+        for (shape, dies) in [(0, false), (PAIR, false), (PAIR, true), (CACHE, false)] {
+            let first = start(&world);
+            let id = world.create(SHAPES[shape]).await;
+            settled(&first).await;
+            // A point that fails for ever stops it there, as the end of the process would.
+            fail::cfg(name, "return(error)").unwrap();
+            ask_for_password(&world, &id, WANTED).await;
+            let _ = tokio::time::timeout(Duration::from_millis(20), first.settle()).await;
+            if dies {
+                world.fake.kill(&id, Member::First);
+                let _ = tokio::time::timeout(Duration::from_millis(20), first.settle()).await;
+            }
+            first.shutdown().await;
+            let mut known = Vec::new();
+            for member in world.fake.seen(&id).running.into_keys() {
+                let good = passwords(&world, &id, member);
+                assert!(good.iter().any(|good| good == FORMER || good == WANTED), "{name}");
+                known.push(good);
+            }
+            let former = known.iter().all(|good| good.iter().any(|good| good == FORMER));
+            let wanted = known.iter().all(|good| good.iter().any(|good| good == WANTED));
+            assert!(former || wanted, "{name}: {known:?}");
+            fail::remove(name);
+            let next = start(&world);
+            settled(&next).await;
+            lets_in_only(&world, &id, WANTED).await;
+            world.intend(&id, Intent::Delete).await;
+            settled(&next).await;
+            next.shutdown().await;
+        }
+    }
+    scenario.teardown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_change_of_passwords_keeps_both_in_force_and_stops_no_other() {
+    let scenario = FailScenario::setup();
+    let world = world().await;
+    let reconciler = start(&world);
+    let both = ["record_password_admitted.before", "dismiss_passwords.before"];
+    for name in ["admit_password.before", both[0], both[1], "record_password_reset.before"] {
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            ids.push(world.create(SHAPES[PAIR]).await);
+        }
+        settled(&reconciler).await;
+        fail::cfg(name, "1*pause->off").unwrap();
+        for id in &ids {
+            ask_for_password(&world, id, "Second-1").await;
+        }
+        reconciler.nudge();
+        let is_done = |id: &InstanceId| passwords(&world, id, Member::First) == ["Second-1"];
+        let done = async {
+            while !ids.iter().any(is_done) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, done).await.expect("the other waits");
+        for id in ids.iter().filter(|id| both.contains(&name) && !is_done(id)) {
+            let good = passwords(&world, id, Member::First);
+            assert!(good == ["Second-1", "Passw0rd!"] || good == ["Passw0rd!"], "{name} {good:?}");
+            assert_eq!(world.phase(id).await, Some(Phase::Normal));
+        }
+        fail::remove(name);
+        settled(&reconciler).await;
+        for id in &ids {
+            lets_in_only(&world, id, "Second-1").await;
+        }
+    }
+    reconciler.shutdown().await;
     scenario.teardown();
 }
 

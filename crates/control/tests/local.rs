@@ -4,6 +4,8 @@
 
 #[path = "local/adoption.rs"]
 mod adoption;
+#[path = "local/confinement.rs"]
+mod confinement;
 #[path = "local/damage.rs"]
 mod damage;
 #[path = "local/ground.rs"]
@@ -18,8 +20,12 @@ mod lifecycle;
 mod lockdown;
 #[path = "local/memcache.rs"]
 mod memcache;
+#[path = "local/passwords.rs"]
+mod passwords;
 #[path = "local/restores.rs"]
 mod restores;
+#[path = "local/roles.rs"]
+mod roles;
 #[path = "local/saves.rs"]
 mod saves;
 #[path = "local/trouble.rs"]

@@ -4,16 +4,9 @@ use jiff::Timestamp;
 
 use crate::ids::{AccessKeyId, AccountId};
 
-/// Parameters whose values never reach an audit line or a log.
-const MASKED: &[&str] = &[
-    "Password",
-    "NewPassword",
-    "AccountPassword",
-    "OldAccountPassword",
-    "NewAccountPassword",
-    "SecurityToken",
-    "Signature",
-];
+/// Values of parameters with one of these in their names, in any case, never reach an audit line or
+/// a log: whoever spells `NewPassword` in another way meant one all the same.
+const MASKED: [&str; 5] = ["password", "passwd", "secret", "securitytoken", "signature"];
 
 /// One call and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +40,8 @@ pub fn masked<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Strin
         }
         text.push_str(name);
         text.push('=');
-        if MASKED.contains(&name) && !value.is_empty() {
+        let lower = name.to_ascii_lowercase();
+        if !value.is_empty() && MASKED.iter().any(|word| lower.contains(word)) {
             text.push_str("***");
         } else {
             text.extend(value.chars().take(256));
@@ -65,5 +59,12 @@ mod tests {
         let long = "x".repeat(1000);
         let text = masked([("Password", "Aa1aaaaa"), ("Token", ""), ("N", &long)].into_iter());
         assert_eq!(text, format!("Password=***&Token=&N={}", "x".repeat(256)));
+    }
+
+    #[test]
+    fn masks_a_secret_however_its_parameter_is_spelled() {
+        for name in ["NewPassword", "password", "AccountPassword.1", "AccessKeySecret"] {
+            assert_eq!(masked([(name, "Aa1aaaaa")].into_iter()), format!("{name}=***"));
+        }
     }
 }

@@ -44,4 +44,22 @@ pub enum EventKind {
     RestoreDone,
     /// The data stay what they were.
     RestoreGivenUp,
+    /// The replica of a pair took the place of a master that ended or hung.
+    FailedOver,
+    /// The engines of a pair exchanged their roles, as planned.
+    Switched,
+    /// A planned exchange of roles was not done; the roles are what they were.
+    SwitchGivenUp,
+    /// An engine was ended because it hung, or because it held an address that is not its own.
+    Fenced,
+    /// A master that ended was started again where it was.
+    Restored,
+    /// Writes that had been acknowledged are lost, or may be.
+    LostWrites,
+    /// Roles change so often that they stay as they are for a while.
+    Damped,
+    /// A decision was found beside the data that the store did not know.
+    RoleFound,
+    /// The password of a login was replaced; former ones open nothing any more.
+    PasswordReset,
 }

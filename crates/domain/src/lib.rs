@@ -18,3 +18,4 @@ pub mod mint;
 pub mod network;
 pub mod parameter;
 pub mod secret;
+pub mod security;

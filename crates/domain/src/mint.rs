@@ -74,6 +74,11 @@ impl Mint {
         BackupJobId::new(self.nine_digits()).expect("a number of nine digits is an id")
     }
 
+    /// A number of nine decimal digits that names a task of an instance for its owner.
+    pub fn task_id(&self) -> i64 {
+        self.nine_digits()
+    }
+
     /// The identity of one machine's data directory.
     pub fn node(&self) -> NodeId {
         NodeId::parse(format!("node-{}", self.draw(LOWER, 12)))

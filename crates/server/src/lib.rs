@@ -9,4 +9,5 @@ pub mod gateway;
 pub mod links;
 pub mod opening;
 pub mod shelf;
+mod whitelist;
 pub mod wiring;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
 use ourkv_domain::backup::BackupId;
+use ourkv_store::{Key, KeySource};
 use sha2::Sha256;
 
 /// Keeps the key of links apart from what else comes of the key file.
@@ -18,9 +19,10 @@ const PURPOSE: &[u8] = b"ourkv links to backups";
 #[derive(Clone)]
 pub struct Links(Arc<Inner>);
 
-/// What links are signed with: made of the key file, for this purpose only. Prints nothing.
+/// What links are signed with: made of the newest key of the key file, for this purpose only. Those
+/// that were signed with an earlier one are good while the file has it. Prints nothing.
 #[derive(Clone)]
-pub struct LinkKey(Hmac<Sha256>);
+pub struct LinkKey(Arc<dyn KeySource>);
 
 /// What makes a link more than a path.
 #[derive(Clone)]
@@ -46,7 +48,9 @@ impl Links {
     /// A link to a backup that can be followed from now on.
     pub fn url(&self, backup: BackupId, now: Timestamp) -> String {
         let expires = now.saturating_add(self.0.lifetime).unwrap_or(Timestamp::MAX).as_second();
-        let signature = self.signed(backup, expires).finalize().into_bytes();
+        let keys = self.0.key.0.keys();
+        let newest = keys.first().expect("a source has one key at least");
+        let signature = signed(newest, backup, expires).finalize().into_bytes();
         let base = &self.0.base;
         format!("{base}/backups/{backup}?Expires={expires}&Signature={}", hex(&signature))
     }
@@ -57,12 +61,8 @@ impl Links {
             return false;
         };
         // In constant time: a guess is told nothing about how near it came.
-        let ours = self.signed(backup, expires).verify_slice(&signature).is_ok();
-        ours && now.as_second() < expires
-    }
-
-    fn signed(&self, backup: BackupId, expires: i64) -> Hmac<Sha256> {
-        self.0.key.0.clone().chain_update(format!("{backup}\n{expires}"))
+        let ours = |key| signed(key, backup, expires).verify_slice(&signature).is_ok();
+        now.as_second() < expires && self.0.key.0.keys().iter().any(ours)
     }
 }
 
@@ -78,10 +78,14 @@ impl Pass {
 }
 
 impl LinkKey {
+    /// The key of links that belongs to one key.
+    pub fn of(key: &Key) -> Self {
+        Self(Arc::new(*key))
+    }
+
     /// The key of links that belongs to a key file.
-    pub fn of(key_file: &[u8; 32]) -> Self {
-        let own = keyed(key_file).chain_update(PURPOSE).finalize().into_bytes();
-        Self(keyed(&own))
+    pub fn with(keys: Arc<dyn KeySource>) -> Self {
+        Self(keys)
     }
 }
 
@@ -95,6 +99,11 @@ impl std::fmt::Debug for Links {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Links({})", self.0.base)
     }
+}
+
+fn signed(key: &Key, backup: BackupId, expires: i64) -> Hmac<Sha256> {
+    let own = keyed(key).chain_update(PURPOSE).finalize().into_bytes();
+    keyed(&own).chain_update(format!("{backup}\n{expires}"))
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
@@ -146,6 +155,26 @@ mod tests {
         assert!(!links(1).admits(one, expires + 1, &signature, at(1000)), "prolonged");
         assert!(!links(1).admits(other, expires, &signature, at(1000)), "another backup");
         assert!(!links(2).admits(one, expires, &signature, at(1000)), "another key");
+    }
+
+    #[test]
+    fn a_link_outlives_the_rotation_of_the_key_file() {
+        struct Two;
+        impl KeySource for Two {
+            fn keys(&self) -> Arc<[Key]> {
+                Arc::new([[2; 32], [1; 32]])
+            }
+        }
+        let lifetime = SignedDuration::from_secs(60);
+        let two = Links::new(LinkKey::with(Arc::new(Two)), String::new(), lifetime);
+        let one = backup("100000001");
+        let (expires, before) = parts(&links(1).url(one, at(0)));
+        let (_, after) = parts(&two.url(one, at(0)));
+        assert!(
+            two.admits(one, expires, &before, at(0)) && two.admits(one, expires, &after, at(0))
+        );
+        assert!(links(2).admits(one, expires, &after, at(0)), "signed with the newest");
+        assert!(!links(1).admits(one, expires, &after, at(0)));
     }
 
     #[test]

@@ -12,12 +12,16 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use ourkv_control::backup::{self, Archive, Backups, Fetcher, ShelfError};
 use ourkv_control::dns::{Dns, DnsError};
 use ourkv_control::engine::Engines;
+use ourkv_control::guard::{self, NotEnforced};
 use ourkv_control::jobs::{self, Jobs};
 use ourkv_control::reconciler::{self, Reconciler};
+use ourkv_control::substrate::local::confine::{Confinement, abilities};
 use ourkv_control::substrate::local::{self, Local};
-use ourkv_control::substrate::{Substrate, Trouble};
+use ourkv_control::substrate::{Gate, Substrate, Trouble};
 use ourkv_domain::catalogue::Catalogue;
+use ourkv_domain::clock::Clock as _;
 use ourkv_domain::network::HostAddresses;
+use ourkv_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{SetOnce, watch};
 use tokio::task::JoinHandle;
@@ -25,11 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actions::{Nudge, Platform};
 use crate::cli::url_of;
-use crate::config::{self, BackupPlace, Config, DnsListen};
+use crate::config::{self, BackupPlace, Config, DnsListen, Whitelist};
 use crate::gateway::{self, Gateway};
 use crate::links::Links;
-use crate::opening::Opened;
-use crate::shelf;
+use crate::opening::{DataDir, Opened, Room};
+use crate::{shelf, whitelist};
 
 /// How often histograms are folded up, so that they stay small between two scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -47,6 +51,8 @@ pub struct Running {
     /// Where the DNS server listens, if there is one.
     pub dns_address: Option<SocketAddr>,
     opened: Opened,
+    /// The store for whoever acts for this machine.
+    acting: Store,
     stop: CancellationToken,
     gateway: JoinHandle<()>,
     upkeep: JoinHandle<()>,
@@ -60,12 +66,15 @@ struct Hands {
     reconciler: reconciler::Handle,
     backups: backup::Handle,
     jobs: jobs::Handle,
+    guard: Option<guard::Handle>,
 }
 
 /// Who is woken when something is wanted; nobody before they are there: they begin by looking at
 /// everything.
 #[derive(Clone, Default)]
-struct Sleepers(Arc<(SetOnce<reconciler::Handle>, SetOnce<backup::Handle>)>);
+struct Sleepers(
+    Arc<(SetOnce<reconciler::Handle>, SetOnce<backup::Handle>, SetOnce<guard::Handle>)>,
+);
 
 /// Why a control plane does not run.
 #[derive(Debug, thiserror::Error)]
@@ -88,12 +97,27 @@ pub enum StartError {
          systemd unit), run it as root, or turn the setting off"
     )]
     MayNotAddAddresses,
+    /// Engines are to be confined in full, and can't be.
+    #[error(
+        "engines.confine is `require`, and {0}; see Confinement in docs/operations.md, or set it \
+         to `auto`"
+    )]
+    Unconfined(String),
+    /// Whitelists are to be put in force, and can't be.
+    #[error("network.whitelist is `enforce`, and {0}; {advice}, or use `auto`", advice = .0.advice())]
+    NotEnforced(#[from] NotEnforced),
     /// Backups can't be kept where they should be.
     #[error("backups can't be kept: {0}")]
     Shelf(#[from] ShelfError),
     /// Engines can't be run here.
     #[error("engines can't be run: {0}")]
     Substrate(#[from] Trouble),
+    /// The store did not say who acts for this machine.
+    #[error("the store can't be used: {0}")]
+    Store(#[from] StoreError),
+    /// Another control plane acts for this machine since.
+    #[error("another control plane has taken this machine over; this one acts no more")]
+    Superseded,
     /// A defect: a part of the program panicked.
     #[error("a part of the program panicked")]
     Panicked,
@@ -107,6 +131,10 @@ pub enum Place {
         engines: PathBuf,
         /// Which addresses it serves.
         serves: HostAddresses,
+        /// How engines are confined.
+        confinement: Confinement,
+        /// Whether whitelists are put in force.
+        whitelist: Whitelist,
     },
     /// This one.
     Given(Arc<dyn Substrate>),
@@ -123,12 +151,21 @@ impl Running {
         if config.network.host_addresses == HostAddresses::Any && !local::may_add_addresses() {
             return Err(StartError::MayNotAddAddresses);
         }
+        if config.engines.confine == config::Confine::Require
+            && let Some(reason) = abilities(config.engines.first_user).missing()
+        {
+            return Err(StartError::Unconfined(reason.to_owned()));
+        }
+        if let Place::Local { whitelist: Whitelist::Enforce, .. } = &place {
+            whitelist::find(&opened.node, opened.block).await?;
+        }
         let listener = listen(config.listen).await?;
         let address = local_address(&listener, config.listen)?;
         let dns = start_dns(config, &opened).await?;
         let (dns, dns_address) = dns.unzip();
         let archive = shelf::archive(config, &opened).await?;
 
+        let acting = claim(&opened).await?;
         let (stop, sleepers) = (CancellationToken::new(), Sleepers::default());
         let (looking, looked) = watch::channel(false);
         let nudge = sleepers.nudge();
@@ -136,13 +173,26 @@ impl Running {
         let gateway =
             Gateway::new(platform, archive.clone(), gateway_settings(config), metrics.clone());
         let gateway = tokio::spawn(gateway.serve(listener, stop.clone()));
-        let making = Making { opened: opened.clone(), archive, backup: config.backup.clone() };
+        let acting_here = Opened { store: acting.clone(), ..opened.clone() };
+        let making = Making { opened: acting_here, archive, backup: config.backup.clone() };
         let hands = making.start(place, sleepers.clone(), Arc::clone(&nudge), stop.clone());
         let hands = tokio::spawn(hands);
         tokio::spawn(look_first(opened.clone(), sleepers, looking));
-        let upkeep = tokio::spawn(keep_up(metrics));
+        tokio::spawn(end_superseded(acting.clone(), stop.clone()));
+        let upkeep = tokio::spawn(keep_up(metrics, opened.dir.clone()));
         let heartbeat = tokio::spawn(beat(nudge));
-        Ok(Self { address, dns_address, opened, stop, gateway, upkeep, heartbeat, hands, dns })
+        Ok(Self {
+            address,
+            dns_address,
+            opened,
+            acting,
+            stop,
+            gateway,
+            upkeep,
+            heartbeat,
+            hands,
+            dns,
+        })
     }
 
     /// Returns when the control plane stops by itself, because a part of it failed.
@@ -161,6 +211,9 @@ impl Running {
             // Who asks for work ends before those who do it; a deletion may wait for a backup.
             hands.jobs.shutdown().await;
             tokio::join!(hands.backups.shutdown(), hands.reconciler.shutdown());
+            if let Some(guard) = &hands.guard {
+                guard.shutdown().await;
+            }
         }
         if let Some(dns) = self.dns {
             dns.shutdown().await?;
@@ -168,7 +221,26 @@ impl Running {
         self.opened.store.close().await;
         gateway.map_err(|_| StartError::Panicked)?;
         hands.map_err(|_| StartError::Panicked)??;
-        Ok(())
+        if self.acting.is_superseded() { Err(StartError::Superseded) } else { Ok(()) }
+    }
+}
+
+/// Claims the machine: whoever acted for it before does so no more.
+async fn claim(opened: &Opened) -> Result<Store, StoreError> {
+    let (node, now) = (opened.node.clone(), opened.clock.now());
+    let holder = format!("process {}", std::process::id());
+    let claim = opened.store.write(move |tx| tx.claim_node(&node, &holder, now));
+    Ok(opened.store.held_by(claim.await?))
+}
+
+/// Stops everything once another control plane acts for this machine.
+async fn end_superseded(acting: Store, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = acting.superseded() => {
+            tracing::error!("another control plane has taken this machine over: ending");
+            stop.cancel();
+        }
     }
 }
 
@@ -239,6 +311,9 @@ impl Sleepers {
             if let Some(backups) = sleepers.0.1.get() {
                 backups.nudge();
             }
+            if let Some(guard) = sleepers.0.2.get() {
+                guard.nudge();
+            }
         })
     }
 }
@@ -285,8 +360,8 @@ impl Making {
         nudge: Nudge,
         stop: CancellationToken,
     ) -> Result<Hands, StartError> {
-        let substrate = match substrate(&self.opened, place).await {
-            Ok(substrate) => substrate,
+        let (substrate, guard) = match substrate(&self.opened, place).await {
+            Ok(made) => made,
             Err(error) => {
                 tracing::error!(%error, "engines can't be run");
                 stop.cancel();
@@ -294,12 +369,15 @@ impl Making {
             }
         };
         // Nobody else sets them. What was nudged before was lost.
+        if let Some(guard) = &guard {
+            let _ = sleepers.0.2.set(guard.clone());
+        }
         let reconciler = self.reconciler(Arc::clone(&substrate)).spawn();
         let _ = sleepers.0.0.set(reconciler.clone());
         let backups = self.backups(substrate, Arc::clone(&nudge)).spawn();
         let _ = sleepers.0.1.set(backups.clone());
         nudge();
-        Ok(Hands { reconciler, backups, jobs: self.jobs(nudge).spawn() })
+        Ok(Hands { reconciler, backups, jobs: self.jobs(nudge).spawn(), guard })
     }
 
     fn reconciler(&self, substrate: Arc<dyn Substrate>) -> Reconciler {
@@ -342,12 +420,19 @@ impl Making {
     }
 }
 
-async fn substrate(opened: &Opened, place: Place) -> Result<Arc<dyn Substrate>, StartError> {
+/// Where engines run, and what stands before them.
+async fn substrate(
+    opened: &Opened,
+    place: Place,
+) -> Result<(Arc<dyn Substrate>, Option<guard::Handle>), StartError> {
     match place {
-        Place::Given(substrate) => Ok(substrate),
-        Place::Local { engines, serves } => {
+        Place::Given(substrate) => Ok((substrate, None)),
+        Place::Local { engines, serves, confinement, whitelist } => {
+            let guard = whitelist::start(whitelist, opened, confinement).await?;
             let engines = Engines::discover(&[engines]).await;
-            Ok(Arc::new(Local::new(opened.dir.path(), engines, serves)?))
+            let gate = guard.clone().map(|guard| Arc::new(guard) as Arc<dyn Gate>);
+            let local = Local::confined(opened.dir.path(), engines, serves, confinement, gate)?;
+            Ok((Arc::new(local), guard))
         }
     }
 }
@@ -363,10 +448,25 @@ async fn beat(nudge: Nudge) {
     }
 }
 
-async fn keep_up(metrics: PrometheusHandle) {
-    let mut ticks = tokio::time::interval(UPKEEP);
+async fn keep_up(metrics: PrometheusHandle, dir: DataDir) {
+    let (mut ticks, mut was_little) = (tokio::time::interval(UPKEEP), false);
     loop {
         ticks.tick().await;
         metrics.run_upkeep();
+        if let Ok(room) = Room::of(dir.path()) {
+            was_little = watch_room(room, was_little);
+        }
     }
+}
+
+/// Says that room gets short, once each time, before it is gone.
+fn watch_room(room: Room, was_little: bool) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is about right")]
+    metrics::gauge!("ourkv_disk_free_bytes").set(room.free as f64);
+    match (was_little, room.is_little()) {
+        (false, true) => tracing::warn!(%room, "the disk of the data directory is nearly full"),
+        (true, false) => tracing::info!(%room, "the disk of the data directory has room again"),
+        _ => {}
+    }
+    room.is_little()
 }

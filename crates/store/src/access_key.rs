@@ -64,6 +64,7 @@ impl Tx<'_> {
     }
 }
 
-fn context(id: &AccessKeyId) -> String {
+/// What binds a sealed secret to its key.
+pub(crate) fn context(id: &AccessKeyId) -> String {
     format!("access_keys/secret/{id}")
 }

@@ -19,9 +19,10 @@ use ourkv_domain::ids::{
 };
 use ourkv_domain::instance::name::InstanceName;
 use ourkv_domain::instance::{
-    ChargeType, EngineVersion, InstanceType, Intent, NetworkType, NodeType, Status,
+    ChargeType, EngineVersion, InstanceType, Intent, Member, NetworkType, NodeType, Status, Stride,
 };
 use ourkv_domain::parameter::Parameters;
+use ourkv_domain::security::{AddressList, GroupAttribute, GroupName};
 
 use crate::error::StoreError;
 
@@ -72,6 +73,11 @@ impl Row {
         T::from_value(std::mem::replace(&mut self.values[place], Value::Null)).ok_or(inconsistent)
     }
 
+    /// The columns in their order, with their values.
+    pub(crate) fn into_columns(self) -> Vec<(String, Value)> {
+        self.columns.iter().cloned().zip(self.values).collect()
+    }
+
     /// The error for a value of this row that does not fit the others.
     pub(crate) fn inconsistent(&self, column: &'static str) -> StoreError {
         StoreError::Inconsistent { table: self.table, column }
@@ -103,6 +109,12 @@ impl<T: ToValue + ?Sized> ToValue for &T {
 impl ToValue for Value {
     fn to_value(&self) -> Value {
         self.clone()
+    }
+}
+
+impl FromValue for Value {
+    fn from_value(value: Value) -> Option<Self> {
+        Some(value)
     }
 }
 
@@ -227,13 +239,16 @@ ids! {
 }
 
 words! {
-    BackupMode, BackupStage, ChargeType, EngineVersion, EntryKind, EventKind, InstanceType, Intent, NetworkType, NodeType, OrderKind,
-    Status,
+    BackupMode, BackupStage, ChargeType, EngineVersion, EntryKind, EventKind, InstanceType, Intent,
+    Member, NetworkType, NodeType, OrderKind, Status, Stride,
 }
 
 texts! {
+    AddressList: ToString::to_string, |text| text.parse().ok();
     BackupWindow: ToString::to_string, |text| text.parse().ok();
     EngineStamp: ToString::to_string, |text| text.parse().ok();
+    GroupAttribute: ToString::to_string, |text| text.parse().ok();
+    GroupName: ToString::to_string, |text| text.parse().ok();
     Ipv4Net: ToString::to_string, |text| text.parse().ok();
     Weekdays: ToString::to_string, |text| text.parse().ok();
     InstanceName: |name| name.as_str().to_owned(), |text| Self::parse(&text).ok();

@@ -43,6 +43,9 @@ pub enum StoreError {
         /// Table, column and id of the value.
         context: String,
     },
+    /// Another control plane acts for this machine since. Whoever gets this must act no more.
+    #[error("another control plane has taken this machine over")]
+    Superseded,
     /// The work panicked; it was rolled back.
     #[error("the transaction panicked")]
     Panicked,
@@ -61,8 +64,8 @@ pub enum OpenError {
     },
     /// The file is not a database, or a damaged one.
     #[error(
-        "{} is not a valid database ({detail}); nothing was changed: restore a backup, or move the \
-         file away to begin anew",
+        "{} is damaged ({detail}); nothing was changed: put a copy of it back, or have `ourkv doctor \
+         --rebuild` make a new one of the manifests of the instances",
         path.display()
     )]
     Corrupt {

@@ -1,14 +1,14 @@
-//! Instances and their secrets.
+//! Instances.
 //!
 //! A row stays until nothing of the instance is left: one whose intent is `Delete` is found by its
 //! id but by no filter.
 
 use ourkv_domain::ids::{InstanceId, NodeId, VSwitchId, VpcId};
+use ourkv_domain::instance::name::InstanceName;
 use ourkv_domain::instance::{
-    Charge, ChargeType, Endpoint, Instance, Intent, Network, NetworkType, Observed, Phase, Restore,
-    Secrets, Spec,
+    Charge, ChargeType, Endpoint, Instance, Intent, Lead, Network, NetworkType, Observed, Phase,
+    Restore, Role, Secrets, Spec, SwitchWish,
 };
-use ourkv_domain::secret::Secret;
 
 use crate::column::{Row, Value, columns, values};
 use crate::error::StoreError;
@@ -22,15 +22,7 @@ impl Tx<'_> {
         secrets: &Secrets,
     ) -> Result<(), StoreError> {
         self.insert("instances", &columns_of(instance), "")?;
-        let Secrets { password, admin, replication } = secrets;
-        let id = &instance.id;
-        let row = columns! {
-            instance: id,
-            password: password.as_ref().map(|password| self.seal_for(id, "password", password)),
-            admin: self.seal_for(id, "admin", admin),
-            replication: self.seal_for(id, "replication", replication),
-        };
-        self.insert("instance_secrets", &row, "")?;
+        self.insert_secrets(&instance.id, secrets)?;
         self.count_in(instance)
     }
 
@@ -44,6 +36,12 @@ impl Tx<'_> {
     pub fn lock_instance(&mut self, id: &InstanceId) -> Result<Option<Instance>, StoreError> {
         let sql = format!("SELECT * FROM instances WHERE id = $1{}", self.for_update());
         self.select_one("instances", &sql, &values![id])?.map(read).transpose()
+    }
+
+    /// Gives an instance another name; false if there is no such instance.
+    pub fn set_name(&mut self, id: &InstanceId, name: &InstanceName) -> Result<bool, StoreError> {
+        let sql = "UPDATE instances SET name = $1, search_name = $2 WHERE id = $3";
+        Ok(self.execute(sql, &values![name, name.as_str().to_lowercase(), id])? == 1)
     }
 
     /// Removes an instance and its secrets; false if there is none of that id.
@@ -65,54 +63,6 @@ impl Tx<'_> {
         let rows = self.select("instances", sql, &values![node])?;
         rows.into_iter().map(|mut row| row.take("id")).collect()
     }
-
-    /// The secrets of an instance.
-    pub fn secrets(&mut self, id: &InstanceId) -> Result<Option<Secrets>, StoreError> {
-        let sql = "SELECT * FROM instance_secrets WHERE instance = $1";
-        let Some(mut row) = self.select_one("instance_secrets", sql, &values![id])? else {
-            return Ok(None);
-        };
-        let password: Option<Vec<u8>> = row.take("password")?;
-        let password = password.map(|sealed| self.unseal_for(id, "password", &sealed));
-        Ok(Some(Secrets {
-            password: password.transpose()?,
-            admin: self.unseal_for(id, "admin", &row.take::<Vec<u8>>("admin")?)?,
-            replication: self.unseal_for(
-                id,
-                "replication",
-                &row.take::<Vec<u8>>("replication")?,
-            )?,
-        }))
-    }
-
-    /// Sets or takes away the tenant's password; false if there is no such instance. Does not
-    /// raise the generation.
-    pub fn set_password(
-        &mut self,
-        id: &InstanceId,
-        password: Option<&Secret>,
-    ) -> Result<bool, StoreError> {
-        let sealed = password.map(|password| self.seal_for(id, "password", password));
-        let sql = "UPDATE instance_secrets SET password = $1 WHERE instance = $2";
-        Ok(self.execute(sql, &values![sealed, id])? == 1)
-    }
-
-    fn seal_for(&self, id: &InstanceId, column: &str, secret: &Secret) -> Vec<u8> {
-        self.sealer().seal(secret, &context(id, column))
-    }
-
-    fn unseal_for(
-        &self,
-        id: &InstanceId,
-        column: &str,
-        sealed: &[u8],
-    ) -> Result<Secret, StoreError> {
-        self.unseal(sealed, &context(id, column))
-    }
-}
-
-fn context(id: &InstanceId, column: &str) -> String {
-    format!("instance_secrets/{column}/{id}")
 }
 
 /// The stored words of the phases; what went wrong has a column of its own.
@@ -125,7 +75,7 @@ pub(crate) fn phase_word(phase: &Phase) -> &'static str {
     }
 }
 
-fn columns_of(instance: &Instance) -> [(&'static str, Value); 40] {
+fn columns_of(instance: &Instance) -> [(&'static str, Value); 44] {
     let Instance {
         id,
         account,
@@ -144,6 +94,7 @@ fn columns_of(instance: &Instance) -> [(&'static str, Value); 40] {
         observed,
         dataset,
         restore,
+        role: Role { lead: Lead { master, epoch }, switch },
     } = instance;
     let Spec {
         class,
@@ -177,6 +128,8 @@ fn columns_of(instance: &Instance) -> [(&'static str, Value); 40] {
         dataset: dataset, datasets: serial.unwrap_or(*dataset), restore_serial: serial,
         restore_backup: restore.map(|restore| restore.backup),
         restore_requested_at: restore.map(|restore| restore.requested_at),
+        master: master, epoch: epoch, switch_to: switch.as_ref().map(|wish| wish.to),
+        switch_requested_at: switch.as_ref().map(|wish| wish.requested_at),
     }
 }
 
@@ -206,6 +159,7 @@ pub(crate) fn read(mut row: Row) -> Result<Instance, StoreError> {
         observed: read_observed(&mut row)?,
         dataset: row.take("dataset")?,
         restore: read_restore(&mut row)?,
+        role: read_role(&mut row)?,
     })
 }
 
@@ -259,6 +213,15 @@ fn read_observed(row: &mut Row) -> Result<Observed, StoreError> {
         generation: row.take("observed_generation")?,
         since: row.take("observed_since")?,
     })
+}
+
+fn read_role(row: &mut Row) -> Result<Role, StoreError> {
+    let lead = Lead { master: row.take("master")?, epoch: row.take("epoch")? };
+    let switch = match row.take("switch_to")? {
+        Some(to) => Some(SwitchWish { to, requested_at: row.take("switch_requested_at")? }),
+        None => None,
+    };
+    Ok(Role { lead, switch })
 }
 
 fn read_restore(row: &mut Row) -> Result<Option<Restore>, StoreError> {

@@ -1,7 +1,7 @@
 //! What an instance should be and what it was seen to be, and who is to be looked at because of it.
 //!
-//! Restores have a file of their own; `instance_status.rs` says what every statement that writes
-//! intent, phase or a restore owes to the `status` column.
+//! Restores and roles have files of their own; `instance_status.rs` says what every statement that
+//! writes intent, phase or what is pending owes to the `status` column.
 
 use std::net::Ipv4Addr;
 
@@ -12,16 +12,14 @@ use ourkv_domain::instance::{Charge, ChargeType, Instance, Intent, Observed, Pha
 use crate::column::values;
 use crate::error::StoreError;
 use crate::instance::{self, phase_word};
-use crate::instance_status::status_sql;
+use crate::instance_status::{RESTORING, SWITCHING, status_sql};
 use crate::tx::Tx;
-
-/// Whether a restore is pending.
-const RESTORING: &str = "restore_serial IS NOT NULL";
 
 /// Who is not yet what it should be. An index has it word for word.
 const UNSETTLED: &str = "(observed_generation < generation OR intent = 'Delete' \
                           OR (intent = 'Run' AND phase <> 'Normal') \
                           OR (intent = 'Run' AND restore_serial IS NOT NULL) \
+                          OR (intent = 'Run' AND switch_to IS NOT NULL) \
                           OR (intent = 'Stop' AND phase <> 'Inactive'))";
 
 impl Tx<'_> {
@@ -32,7 +30,7 @@ impl Tx<'_> {
             "UPDATE instances SET intent = $1, generation = generation + 1, status = {} \
              WHERE id = $2 AND intent <> $1 AND intent <> 'Delete' \
              RETURNING account, region, charge",
-            status_sql("$1", "phase", RESTORING)
+            status_sql("$1", "phase", RESTORING, SWITCHING)
         );
         let Some(row) = self.select_one("instances", &sql, &values![intent, id])? else {
             return Ok(false);
@@ -69,7 +67,7 @@ impl Tx<'_> {
             "UPDATE instances SET phase = $1, trouble = $2, observed_generation = $3, \
              observed_since = $4, status = {} \
              WHERE id = $5 AND observed_generation <= $3",
-            status_sql("intent", "$1", RESTORING)
+            status_sql("intent", "$1", RESTORING, SWITCHING)
         );
         let values = values![phase_word(phase), phase.trouble(), generation, since, id];
         Ok(self.execute(&sql, &values)? == 1)
@@ -87,7 +85,7 @@ impl Tx<'_> {
         let sql = format!(
             "UPDATE instances SET phase = $1, trouble = $2, observed_since = $3, status = {} \
              WHERE node = $4 AND phase = $5",
-            status_sql("intent", "$1", RESTORING)
+            status_sql("intent", "$1", RESTORING, SWITCHING)
         );
         let normal = phase_word(&Phase::Normal);
         let values = values![phase_word(&phase), phase.trouble(), now, node, normal];
@@ -130,7 +128,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_most_is_word_for_word_what_its_index_holds() {
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let schema = words(include_str!("../migrations/V2__backups.sql"));
+        let schema = words(include_str!("../migrations/V3__roles.sql"));
         let index = format!(
             "CREATE INDEX instances_unsettled ON instances (node) WHERE {};",
             words(UNSETTLED)

@@ -1,17 +1,24 @@
 //! The `status` column, in SQL.
 //!
-//! It is made of intent, phase and whether a restore is pending, so that filters can ask for it.
-//! Every statement that writes one of the three writes it, too, for whatever the others are at
-//! that moment: with the expression made here, out of the domain's own rule.
+//! It is made of intent, phase and what is pending, so that filters can ask for it. Every statement
+//! that writes one of these writes it, too, for whatever the others are at that moment: with the
+//! expression made here, out of the domain's own rule.
 
-use ourkv_domain::instance::{Intent, Phase, Status};
+use std::fmt::Write as _;
+
+use ourkv_domain::instance::{Intent, Pending, Phase, Status};
 use strum::VariantArray;
 
 use crate::instance::phase_word;
 
-/// The status for an intent, a phase and whether a restore is pending, which are expressions of
-/// SQL themselves: a column's name, a placeholder, a condition.
-pub(crate) fn status_sql(intent: &str, phase: &str, restoring: &str) -> String {
+/// Whether a restore is pending.
+pub(crate) const RESTORING: &str = "restore_serial IS NOT NULL";
+/// Whether an exchange of roles is pending.
+pub(crate) const SWITCHING: &str = "switch_to IS NOT NULL";
+
+/// The status for an intent, a phase, whether a restore is pending and whether an exchange of roles
+/// is, which are expressions of SQL themselves: a column's name, a placeholder, a condition.
+pub(crate) fn status_sql(intent: &str, phase: &str, restoring: &str, switching: &str) -> String {
     let phases = [
         Phase::Creating { trouble: None },
         Phase::Normal,
@@ -20,7 +27,7 @@ pub(crate) fn status_sql(intent: &str, phase: &str, restoring: &str) -> String {
     ];
     let of_intent = |wanted: &Intent| {
         let words = phases.iter().filter_map(|seen| {
-            let word = word(*wanted, seen, restoring)?;
+            let word = word(*wanted, seen, restoring, switching)?;
             Some(format!(" WHEN '{}' THEN {word}", phase_word(seen)))
         });
         let words: String = words.collect();
@@ -31,12 +38,19 @@ pub(crate) fn status_sql(intent: &str, phase: &str, restoring: &str) -> String {
     format!("CASE {intent}{words} END")
 }
 
-fn word(intent: Intent, phase: &Phase, restoring: &str) -> Option<String> {
-    let settled = Status::of(intent, phase, false)?;
-    Some(match Status::of(intent, phase, true) {
-        Some(recovering) if recovering != settled => {
-            format!("CASE WHEN {restoring} THEN '{recovering}' ELSE '{settled}' END")
-        }
-        _ => format!("'{settled}'"),
+fn word(intent: Intent, phase: &Phase, restoring: &str, switching: &str) -> Option<String> {
+    let of = |pending| Status::of(intent, phase, pending);
+    let settled = of(Pending::Nothing)?;
+    // A restore is shown before a switch, as in the domain.
+    let others = [(restoring, of(Pending::Restore)?), (switching, of(Pending::Switch)?)];
+    let mut cases = String::new();
+    for (condition, status) in others.iter().filter(|(_, status)| *status != settled) {
+        // Writing into a string never fails.
+        let _ = write!(cases, " WHEN {condition} THEN '{status}'");
+    }
+    Some(if cases.is_empty() {
+        format!("'{settled}'")
+    } else {
+        format!("CASE{cases} ELSE '{settled}' END")
     })
 }

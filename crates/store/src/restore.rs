@@ -6,7 +6,7 @@ use ourkv_domain::ids::InstanceId;
 
 use crate::column::values;
 use crate::error::StoreError;
-use crate::instance_status::status_sql;
+use crate::instance_status::{SWITCHING, status_sql};
 use crate::tx::Tx;
 
 impl Tx<'_> {
@@ -25,7 +25,7 @@ impl Tx<'_> {
              status = {} \
              WHERE id = $3 AND intent = 'Run' AND restore_serial IS NULL \
              RETURNING restore_serial",
-            status_sql("intent", "phase", "TRUE")
+            status_sql("intent", "phase", "TRUE", SWITCHING)
         );
         let row = self.select_one("instances", &sql, &values![backup, now, id])?;
         row.map(|mut row| row.take("restore_serial")).transpose()
@@ -44,7 +44,7 @@ impl Tx<'_> {
              restore_requested_at = NULL, status = {} \
              WHERE id = $1 AND restore_serial = $2",
             if done { "restore_serial" } else { "dataset" },
-            status_sql("intent", "phase", "FALSE")
+            status_sql("intent", "phase", "FALSE", SWITCHING)
         );
         Ok(self.execute(&sql, &values![id, serial])? == 1)
     }

@@ -25,6 +25,13 @@ pub(crate) fn migrate<C: Migrate>(connection: &mut C) -> Result<(), OpenError> {
     })
 }
 
+/// The version that this program brings a database to.
+pub(crate) fn version() -> i64 {
+    let runner = embedded::migrations::runner();
+    let versions = runner.get_migrations().iter().map(Migration::version);
+    versions.max().map_or(0, i64::from)
+}
+
 /// The database has a migration that this program does not know.
 fn newer<C: Migrate>(runner: &Runner, connection: &mut C) -> Result<OpenError, OpenError> {
     let applied =
@@ -40,8 +47,10 @@ fn migration_error(error: &refinery::Error) -> OpenError {
     OpenError::Migration { detail: chain(error) }
 }
 
-const CANARY: &str = "canary";
-const CANARY_CONTEXT: &str = "seals/sealed/canary";
+/// The name of the value that tells a wrong key at once.
+pub(crate) const CANARY: &str = "canary";
+/// What it is bound to.
+pub(crate) const CANARY_CONTEXT: &str = "seals/sealed/canary";
 
 /// Seals a known value on the first start and opens it on every later one.
 pub(crate) fn check_key(connection: &mut dyn Connection, sealer: &Sealer) -> Result<(), OpenError> {

@@ -13,6 +13,8 @@ use crate::error::{OpenError, StoreError};
 use crate::job::Task;
 use crate::later::Later;
 use crate::location::Location;
+use crate::manifest::{Manifest, ManifestError};
+use crate::node::Hold;
 use crate::seal::Sealer;
 use crate::tx::Tx;
 
@@ -21,7 +23,10 @@ use crate::tx::Tx;
 /// The asynchronous methods need a tokio runtime, the blocking ones must not be called inside of
 /// one. When the last clone goes, everything queued is written first.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store {
+    inner: Arc<Inner>,
+    hold: Option<Arc<Hold>>,
+}
 
 struct Inner {
     // Readers close before the writer, so that the writer is the one who tidies the file up.
@@ -54,7 +59,8 @@ impl Store {
                 Driver::Postgres { later, database }
             }
         };
-        Ok(Self(Arc::new(Inner { driver, sealer, dropped: Arc::default() })))
+        let inner = Inner { driver, sealer, dropped: Arc::default() };
+        Ok(Self { inner: Arc::new(inner), hold: None })
     }
 
     /// Runs `work` in a transaction that is durable when this returns `Ok`.
@@ -70,11 +76,15 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let (answer, outcome) = oneshot::channel();
-        let task = Task::new(work, self.0.sealer.clone(), move |result| {
-            // Whoever asked may have gone away.
-            let _ = answer.send(result);
-        });
-        match &self.0.driver {
+        let task = Task::new(
+            held(self.hold.clone(), true, work),
+            self.inner.sealer.clone(),
+            move |result| {
+                // Whoever asked may have gone away.
+                let _ = answer.send(result);
+            },
+        );
+        match &self.inner.driver {
             Driver::Sqlite { writer, .. } => writer.submit(Box::new(task)),
             Driver::Postgres { database, .. } => {
                 let permit = database.permit().await?;
@@ -97,7 +107,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let permit = match &self.0.driver {
+        let permit = match &self.inner.driver {
             Driver::Sqlite { readers, .. } => readers.permit().await?,
             Driver::Postgres { database, .. } => database.permit().await?,
         };
@@ -120,7 +130,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match &self.0.driver {
+        match &self.inner.driver {
             Driver::Sqlite { readers, .. } => {
                 let _permit = readers.permit().await?;
                 self.read_blocking(work)
@@ -139,10 +149,14 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let (answer, outcome) = std::sync::mpsc::sync_channel(1);
-        let task = Task::new(work, self.0.sealer.clone(), move |result| {
-            let _ = answer.send(result);
-        });
-        match &self.0.driver {
+        let task = Task::new(
+            held(self.hold.clone(), true, work),
+            self.inner.sealer.clone(),
+            move |result| {
+                let _ = answer.send(result);
+            },
+        );
+        match &self.inner.driver {
             Driver::Sqlite { writer, .. } => writer.submit(Box::new(task)),
             Driver::Postgres { database, .. } => database.perform(Access::Write, Box::new(task)),
         }
@@ -159,10 +173,14 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let (answer, outcome) = std::sync::mpsc::sync_channel(1);
-        let task = Task::new(work, self.0.sealer.clone(), move |result| {
-            let _ = answer.send(result);
-        });
-        match &self.0.driver {
+        let task = Task::new(
+            held(self.hold.clone(), false, work),
+            self.inner.sealer.clone(),
+            move |result| {
+                let _ = answer.send(result);
+            },
+        );
+        match &self.inner.driver {
             Driver::Sqlite { readers, .. } => readers.perform(Box::new(task)),
             Driver::Postgres { database, .. } => database.perform(Access::Read, Box::new(task)),
         }
@@ -175,32 +193,45 @@ impl Store {
         &self,
         work: impl FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send + 'static,
     ) {
-        let dropped = self.0.dropped.clone();
+        let dropped = self.inner.dropped.clone();
         let task =
-            Task::later(work, self.0.sealer.clone(), move |result: Result<(), StoreError>| {
+            Task::later(work, self.inner.sealer.clone(), move |result: Result<(), StoreError>| {
                 if let Err(error) = result {
                     dropped.fetch_add(1, Ordering::Relaxed);
                     tracing::error!(%error, "queued work was not written");
                 }
             });
-        let queued = match &self.0.driver {
+        let queued = match &self.inner.driver {
             Driver::Sqlite { writer, .. } => writer.submit_later(Box::new(task)),
             Driver::Postgres { later, .. } => later.submit(Box::new(task)),
         };
-        if !queued && self.0.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000) {
+        if !queued && self.inner.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000) {
             tracing::warn!("too much work is queued for the store; some is dropped");
         }
     }
 
+    /// Reads a manifest that was signed with the key of this store.
+    pub fn open_manifest(&self, text: &[u8]) -> Result<Manifest, ManifestError> {
+        Manifest::open(text, &self.inner.sealer)
+    }
+
+    pub(crate) fn with_hold(&self, hold: Arc<Hold>) -> Self {
+        Self { inner: Arc::clone(&self.inner), hold: Some(hold) }
+    }
+
+    pub(crate) fn hold(&self) -> Option<&Hold> {
+        self.hold.as_deref()
+    }
+
     /// How much work of [`Self::write_later`] was not written, since the store was opened.
     pub fn dropped(&self) -> u64 {
-        self.0.dropped.load(Ordering::Relaxed)
+        self.inner.dropped.load(Ordering::Relaxed)
     }
 
     /// Returns when everything that was queued before is written. Further clones stay usable.
     pub async fn close(self) {
         let closing = tokio::task::spawn_blocking(move || {
-            match &self.0.driver {
+            match &self.inner.driver {
                 // The queue keeps its order.
                 Driver::Sqlite { .. } => {
                     let _ = self.write_blocking(|_| Ok::<_, StoreError>(()));
@@ -217,10 +248,24 @@ impl Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0.driver {
+        f.write_str(match self.inner.driver {
             Driver::Sqlite { .. } => "Store(SQLite)",
             Driver::Postgres { .. } => "Store(PostgreSQL)",
         })
+    }
+}
+
+/// The work, once the lease under which it is done was checked.
+fn held<T, E: From<StoreError>>(
+    hold: Option<Arc<Hold>>,
+    kept: bool,
+    mut work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+) -> impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static {
+    move |tx| {
+        if let Some(hold) = &hold {
+            hold.check(tx, kept)?;
+        }
+        work(tx)
     }
 }
 

@@ -86,5 +86,10 @@ impl Tx<'_> {
 /// What binds a sealed fingerprint to its row.
 fn context(scope: &Scope) -> String {
     let Scope { account, region, action, token } = scope;
-    format!("tokens.fingerprint/{account}/{region}/{action}/{}", token.as_str())
+    context_of(account.as_str(), region.as_str(), action, token.as_str())
+}
+
+/// The same, from the columns of the row.
+pub(crate) fn context_of(account: &str, region: &str, action: &str, token: &str) -> String {
+    format!("tokens.fingerprint/{account}/{region}/{action}/{token}")
 }

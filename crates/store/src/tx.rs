@@ -38,6 +38,11 @@ impl<'a> Tx<'a> {
         self.connection.for_update()
     }
 
+    /// What makes a `SELECT` keep others from changing its rows until this transaction ends.
+    pub(crate) fn for_share(&self) -> &'static str {
+        if self.for_update().is_empty() { "" } else { " FOR SHARE" }
+    }
+
     /// Runs a statement and returns the number of rows that it wrote.
     pub(crate) fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
         debug_assert!(in_order(sql, values.len()), "placeholders out of order: {sql}");

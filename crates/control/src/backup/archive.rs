@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use ourkv_domain::backup::{Backup, BackupId, BackupState};
 use ourkv_domain::mint::Mint;
 use ourkv_store::Sealer;
@@ -11,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::fetch::Dataset;
 use super::pump::{Codec, through};
-use super::sealed::{Corrupt, Opening, Sealing};
+use super::sealed::{Corrupt, Opening, Sealing, sealed_key};
 use super::shelf::{Shelf, ShelfError};
 use crate::substrate::{ByteStream, Trouble};
 
@@ -61,6 +62,20 @@ impl Archive {
         let dataset = self.open(backup).await?;
         let codec = Check { measure: Measure::default(), digest: dataset.digest.clone() };
         Ok(Dataset { stream: through(dataset.stream, codec), ..dataset })
+    }
+
+    /// The place of the key that a backup is sealed with, 0 for the newest one; `None` where none
+    /// of them opens it.
+    pub async fn place_of_key(&self, backup: &Backup) -> Result<Option<usize>, Trouble> {
+        let (_, mut sealed) = self.shelf.get(&backup.object()).await?;
+        let mut begin = Vec::new();
+        while let Some(bytes) = sealed.try_next().await? {
+            begin.extend_from_slice(&bytes);
+            if let Some(key) = sealed_key(&begin)? {
+                return Ok(self.sealer.place_of_key(key, &context(backup.id)));
+            }
+        }
+        Err(Corrupt::Damaged.into())
     }
 
     /// Seals all of a stream for a backup and keeps it.

@@ -25,6 +25,8 @@ const CHUNK: usize = 1 << 20;
 const TAG: usize = 16;
 /// The sealed data key has its length before it.
 const LENGTH: usize = 2;
+/// What comes before the sealed key.
+const FIXED: usize = MAGIC.len() + LENGTH;
 /// More than any sealed data key has.
 const KEY_LIMIT: usize = 1024;
 /// Letters and digits of a data key: 261 bits.
@@ -150,19 +152,9 @@ impl Opening {
 
     /// How many bytes the buffer should have before anything can be done with it.
     fn wanted(&self) -> Result<usize, Corrupt> {
-        const FIXED: usize = MAGIC.len() + LENGTH;
         match self.state {
             State::Chunks { .. } => Ok(CHUNK + TAG),
-            State::Header if self.buffer.len() < FIXED => Ok(FIXED),
-            State::Header => {
-                let mut fixed = &self.buffer[..FIXED];
-                let magic = fixed.copy_to_bytes(MAGIC.len());
-                match usize::from(fixed.get_u16()) {
-                    _ if magic != MAGIC[..] => Err(Corrupt::Foreign),
-                    length if length == 0 || length > KEY_LIMIT => Err(Corrupt::Damaged),
-                    length => Ok(FIXED + length),
-                }
-            }
+            State::Header => header_length(&self.buffer),
         }
     }
 
@@ -177,6 +169,23 @@ impl Opening {
         let cipher = Box::new(Cipher::new(&key));
         self.state = State::Chunks { cipher, header };
         Ok(())
+    }
+}
+
+/// The sealed data key at the beginning of an object; `None` where there is not enough of it.
+pub(super) fn sealed_key(begin: &[u8]) -> Result<Option<&[u8]>, Corrupt> {
+    let length = header_length(begin)?;
+    Ok(begin.get(FIXED..length).filter(|key| !key.is_empty()))
+}
+
+/// How long the header is, or as much of it as tells that.
+fn header_length(begin: &[u8]) -> Result<usize, Corrupt> {
+    let Some(mut fixed) = begin.get(..FIXED) else { return Ok(FIXED) };
+    let magic = fixed.copy_to_bytes(MAGIC.len());
+    match usize::from(fixed.get_u16()) {
+        _ if magic != MAGIC[..] => Err(Corrupt::Foreign),
+        length if length == 0 || length > KEY_LIMIT => Err(Corrupt::Damaged),
+        length => Ok(FIXED + length),
     }
 }
 

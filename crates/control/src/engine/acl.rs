@@ -64,10 +64,19 @@ const BESIDE_THE_CLASSES: [&str; 17] = [
     "time",
 ];
 
+/// A user with its rules, word by word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// What replaces all rules that it had.
+    pub rules: Vec<String>,
+}
+
 /// The `user` lines of an engine's configuration.
 pub fn lines(unit: &Unit, binary: &Binary) -> Result<String, Unwritable> {
     let secrets = [&unit.secrets.admin, &unit.secrets.replication];
-    let passwords = unit.secrets.password.iter().chain(secrets);
+    let passwords = unit.secrets.known().chain(secrets);
     let mut words = passwords.map(Secret::expose).chain([unit.id.as_str()]);
     if !words.all(is_plain_word) {
         return Err(Unwritable { setting: "user" });
@@ -77,14 +86,8 @@ pub fn lines(unit: &Unit, binary: &Binary) -> Result<String, Unwritable> {
         // Writing to a String does not fail.
         let _ = writeln!(lines, "user {name} reset {rules}");
     };
-    match &unit.secrets.password {
-        Some(password) => {
-            let rules = tenant_rules(unit, binary, password);
-            user("default", &rules);
-            user(unit.id.as_str(), &rules);
-        }
-        // Off, and without any password: neither a login nor the lack of one gets in.
-        None => user("default", "off"),
+    for User { name, rules } in tenant(unit, binary) {
+        user(&name, &rules.join(" "));
     }
     let everything = if binary.level() >= (6, 2) { "~* &* +@all" } else { "~* +@all" };
     user(ADMIN, &format!("on {} {everything}", hash(unit.secrets.admin.expose())));
@@ -95,20 +98,31 @@ pub fn lines(unit: &Unit, binary: &Binary) -> Result<String, Unwritable> {
     Ok(lines)
 }
 
-/// What the tenant may run. The two passwords are the two ways of `AUTH` with one argument:
-/// `password` and `instance-id:password`.
-fn tenant_rules(unit: &Unit, binary: &Binary, password: &Secret) -> String {
-    let with_id = Secret::from(format!("{}:{}", unit.id, password.expose()));
-    let mut rules = format!("on {} {} ~*", hash(password.expose()), hash(with_id.expose()));
-    if binary.level() >= (6, 2) {
-        rules.push_str(" &*");
+/// The tenant's users, by whose names it logs in, with every password that is to let it in.
+pub fn tenant(unit: &Unit, binary: &Binary) -> Vec<User> {
+    if unit.secrets.password.is_none() {
+        // Off, and without any password: neither a login nor the lack of one gets in.
+        return vec![User { name: "default".into(), rules: vec!["off".into()] }];
     }
-    rules.push_str(" -@all");
-    let mut add = |sign: char, rule: &str| {
-        rules.push(' ');
-        rules.push(sign);
-        rules.push_str(rule);
-    };
+    let rules = tenant_rules(unit, binary);
+    let names = ["default", unit.id.as_str()];
+    names.map(|name| User { name: name.into(), rules: rules.clone() }).into()
+}
+
+/// What the tenant may run. A password has two forms, for the two ways of `AUTH` with one argument:
+/// `password` and `instance-id:password`.
+fn tenant_rules(unit: &Unit, binary: &Binary) -> Vec<String> {
+    let mut rules: Vec<String> = vec!["on".into()];
+    for password in unit.secrets.accepted() {
+        let with_id = Secret::from(format!("{}:{}", unit.id, password.expose()));
+        rules.extend([hash(password.expose()), hash(with_id.expose())]);
+    }
+    rules.push("~*".into());
+    if binary.level() >= (6, 2) {
+        rules.push("&*".into());
+    }
+    rules.push("-@all".into());
+    let mut add = |sign: char, rule: &str| rules.push(format!("{sign}{rule}"));
     for class in CLASSES {
         add('+', &format!("@{class}"));
     }

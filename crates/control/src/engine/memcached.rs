@@ -8,8 +8,6 @@
 //! empty.
 
 use std::net::SocketAddrV4;
-use std::path::Path;
-use std::process::Stdio;
 
 use ourkv_domain::secret::Secret;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -18,13 +16,18 @@ use tokio::net::TcpStream;
 use super::{Launch, RESERVED_CONNECTIONS};
 use crate::substrate::Unit;
 
-const LOGINS: &str = "sasldb";
-const LOGIN_SETTINGS: &str = "memcached.conf";
+/// The login database, in the member's directory.
+pub const LOGINS: &str = "sasldb";
+/// Where it is written before it takes its place.
+pub const FRESH_LOGINS: &str = "sasldb.new";
+/// Where memcached looks for it.
+pub const LOGIN_SETTINGS: &str = "memcached.conf";
 /// Up to this size, in MB, one thread is enough and costs the least while idle.
 const SMALL_MB: i64 = 1024;
 
-/// How the engine is called from a member's directory.
-pub fn launch(unit: &Unit, directory: &Path) -> Launch {
+/// How the engine is called in a member's directory. It refuses to run as root, unless it is told
+/// so.
+pub fn launch(unit: &Unit, as_root: bool) -> Launch {
     let threads = if unit.capacity_mb <= SMALL_MB { 1 } else { 4 };
     let mut arguments: Vec<String> = vec!["-S".into()];
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
@@ -35,60 +38,31 @@ pub fn launch(unit: &Unit, directory: &Path) -> Launch {
     add("-c", unit.connections.saturating_add(RESERVED_CONNECTIONS).to_string());
     add("-t", threads.to_string());
     add("-I", "1m".into());
-    if rustix::process::geteuid().is_root() {
-        // Otherwise it refuses to run as root.
+    if as_root {
         add("-u", "root".into());
     }
     Launch {
         arguments,
         environment: vec![
-            ("SASL_CONF_PATH", directory.into()),
+            ("SASL_CONF_PATH", ".".into()),
             ("OURKV_INSTANCE", unit.id.as_str().into()),
         ],
         input: None,
     }
 }
 
-/// Writes the login database of a member. The realm is the machine's name, so it is written anew
-/// before every start.
-pub async fn write_logins(unit: &Unit, directory: &Path) -> std::io::Result<()> {
-    let logins = directory.join(LOGINS);
-    match tokio::fs::remove_file(&logins).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let settings = format!(
-        "mech_list: plain\npwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\n",
-        logins.display()
-    );
-    let mut options = tokio::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(directory.join(LOGIN_SETTINGS)).await?;
-    file.write_all(settings.as_bytes()).await?;
-    file.flush().await?;
-    match &unit.secrets.password {
-        Some(password) => add_login(&logins, unit.id.as_str(), password).await,
-        None => Ok(()),
-    }
+/// The text of [`LOGIN_SETTINGS`].
+pub fn login_settings() -> String {
+    format!(
+        "mech_list: plain\npwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: ./{LOGINS}\n"
+    )
 }
 
-async fn add_login(logins: &Path, user: &str, password: &Secret) -> std::io::Result<()> {
-    let mut command = tokio::process::Command::new("saslpasswd2");
-    // It is in a directory that a service's PATH may lack.
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    command.args(["-p", "-c", "-f"]).arg(logins).args(["-a", "memcached", user]);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn()?;
-    if let Some(mut input) = child.stdin.take() {
-        input.write_all(password.expose().as_bytes()).await?;
-        input.write_all(b"\n").await?;
-    }
-    let output = child.wait_with_output().await?;
-    if !output.status.success() {
-        return Err(std::io::Error::other("saslpasswd2 failed"));
-    }
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    tokio::fs::set_permissions(logins, private).await
+/// How saslpasswd2 is called in a member's directory; it reads the password of the tenant.
+pub fn login_tool(unit: &Unit) -> Launch {
+    let fresh = format!("./{FRESH_LOGINS}");
+    let words = ["-p", "-c", "-f", &fresh, "-a", "memcached", unit.id.as_str()];
+    Launch { arguments: words.map(str::to_owned).to_vec(), environment: Vec::new(), input: None }
 }
 
 /// The answers of the binary protocol that are told apart here.

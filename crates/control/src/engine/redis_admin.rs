@@ -19,7 +19,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::info::{Info, Keyspace};
 use super::redis_conf::{ADMIN_SOCKET, Setting};
-use super::{Binary, acl, rename};
+use super::rename::{self, Names};
+use super::{Binary, acl};
+
+mod passwords;
+mod roles;
+
+pub use roles::{Accounts, Post};
 
 /// Why there is no answer on an admin connection.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +58,8 @@ pub enum Pong {
     Ready,
     /// It reads its data and will serve.
     Loading,
+    /// It runs a long script and will go on.
+    Busy,
 }
 
 /// Connects to the socket in a member's directory and proves who is behind it. Does not wait.
@@ -83,12 +91,9 @@ fn connect(path: &str) -> std::io::Result<UnixStream> {
 /// An admin connection. It has no debug form, as it holds secrets.
 pub struct Admin {
     connection: MultiplexedConnection,
-    /// None where nobody has to log in.
-    login: Option<Cmd>,
-    /// The names of CONFIG, SHUTDOWN and BGSAVE on this engine.
-    config: String,
-    shutdown: String,
-    bgsave: String,
+    /// The ways to log in, the likeliest last; none where nobody has to.
+    logins: Vec<Cmd>,
+    names: Names,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -99,31 +104,26 @@ impl Admin {
         secrets: &Secrets,
         binary: &Binary,
     ) -> Result<Self, AdminError> {
-        let mut login = redis::cmd("AUTH");
-        let name = |command: &str| {
-            if binary.has_acl() {
-                command.to_owned()
-            } else {
-                rename::secret_name(command, secrets).expose().to_owned()
-            }
-        };
-        if binary.has_acl() {
-            login.arg(acl::ADMIN).arg(secrets.admin.expose());
+        let login = |words: &[&str]| redis::cmd("AUTH").arg(words).to_owned();
+        let logins = if binary.has_acl() {
+            vec![login(&[acl::ADMIN, secrets.admin.expose()])]
         } else {
-            login.arg(rename::password(secrets).expose());
-        }
-        Self::with(stream, Some(login), name).await
+            // Which one it has is not known while its tenant's is being replaced.
+            let passwords = rename::passwords(secrets);
+            passwords.into_iter().rev().map(|password| login(&[password.expose()])).collect()
+        };
+        Self::with(stream, logins, Names::on(binary, secrets)).await
     }
 
     /// The same of an engine that asks nobody for a login.
     pub async fn over_open(stream: tokio::net::UnixStream) -> Result<Self, AdminError> {
-        Self::with(stream, None, str::to_owned).await
+        Self::with(stream, Vec::new(), Names::Plain).await
     }
 
     async fn with(
         stream: tokio::net::UnixStream,
-        login: Option<Cmd>,
-        name: impl Fn(&str) -> String,
+        logins: Vec<Cmd>,
+        names: Names,
     ) -> Result<Self, AdminError> {
         // The caller bounds the time, and a busy engine is not a dead one.
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);
@@ -132,29 +132,32 @@ impl Admin {
             MultiplexedConnection::new_with_config(&nothing_to_send, stream, patient).await?;
         Ok(Self {
             connection,
-            login,
-            config: name("config"),
-            shutdown: name("shutdown"),
-            bgsave: name("bgsave"),
+            logins,
+            names,
             _driver: AbortOnDropHandle::new(tokio::spawn(driver)),
         })
     }
 
-    /// Logs in and asks for a PONG. An engine that runs a long script counts as ready: it is
-    /// alive and will go on.
+    /// Logs in and asks for a PONG.
     pub async fn ping(&mut self) -> Result<Pong, AdminError> {
-        let mut both = Pipeline::new();
-        if let Some(login) = &self.login {
-            both.add_command(login.clone()).ignore();
-        }
-        both.cmd("PING").ignore();
-        match both.query_async::<()>(&mut self.connection).await {
-            Ok(()) => Ok(Pong::Ready),
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => {
-                Ok(Pong::Loading)
+        loop {
+            let mut both = Pipeline::new();
+            if let Some(login) = self.logins.last() {
+                both.add_command(login.clone()).ignore();
             }
-            Err(error) if error.code() == Some("BUSY") => Ok(Pong::Ready),
-            Err(error) => Err(error.into()),
+            both.cmd("PING").ignore();
+            return match both.query_async::<()>(&mut self.connection).await {
+                Ok(()) => Ok(Pong::Ready),
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => {
+                    Ok(Pong::Loading)
+                }
+                Err(error) if has_code(&error, "BUSY") => Ok(Pong::Busy),
+                Err(error) if self.logins.len() > 1 && is_wrong_password(&error) => {
+                    self.logins.pop();
+                    continue;
+                }
+                Err(error) => Err(error.into()),
+            };
         }
     }
 
@@ -163,9 +166,10 @@ impl Admin {
         &mut self,
         settings: &'a [Setting],
     ) -> Result<Option<(&'a Setting, String)>, AdminError> {
+        let config = self.names.of("config");
         let mut questions = Pipeline::new();
         for setting in settings {
-            questions.cmd(&self.config).arg("GET").arg(setting.name);
+            questions.cmd(&config).arg("GET").arg(setting.name);
         }
         let answers: Vec<Vec<String>> = questions.query_async(&mut self.connection).await?;
         let unmet = settings.iter().zip(answers).find_map(|(setting, answer)| {
@@ -191,7 +195,7 @@ impl Admin {
     /// `None` where it is not free to save.
     pub async fn begin_save(&mut self) -> Result<Option<Keyspace>, AdminError> {
         let mut both = Pipeline::new();
-        both.cmd("INFO").arg("keyspace").cmd(&self.bgsave).ignore();
+        both.cmd("INFO").arg("keyspace").cmd(&self.names.of("bgsave")).ignore();
         let begun: Result<(String,), RedisError> = both.query_async(&mut self.connection).await;
         match begun {
             Ok((info,)) => Ok(Some(Info::of(info).keyspace())),
@@ -202,7 +206,7 @@ impl Admin {
 
     /// Has it append to a file from here on; it writes what it has in the background first.
     pub async fn append(&mut self) -> Result<(), AdminError> {
-        let mut order = redis::cmd(&self.config);
+        let mut order = redis::cmd(&self.names.of("config"));
         order.arg("SET").arg("appendonly").arg("yes");
         Ok(order.query_async::<()>(&mut self.connection).await?)
     }
@@ -210,9 +214,32 @@ impl Admin {
     /// Asks it to write its data and end. The answer is the end of the connection; an engine that
     /// cannot end right away says so and goes on.
     pub async fn shut_down(&mut self) {
-        let mut order = redis::cmd(&self.shutdown);
-        let _: Result<(), RedisError> = order.arg("NOSAVE").query_async(&mut self.connection).await;
+        self.shut_down_with("NOSAVE").await;
     }
+
+    /// The same, with a dump of what it has.
+    pub async fn shut_down_with_dump(&mut self) {
+        self.shut_down_with("SAVE").await;
+    }
+
+    async fn shut_down_with(&mut self, how: &str) {
+        let mut order = redis::cmd(&self.names.of("shutdown"));
+        let _: Result<(), RedisError> = order.arg(how).query_async(&mut self.connection).await;
+    }
+}
+
+/// Whether an engine answered with an error of this code. An error of a pipeline has none itself.
+fn has_code(error: &RedisError, code: &str) -> bool {
+    let answers = error.clone().into_server_errors();
+    answers.is_some_and(|answers| answers.iter().any(|(_, answer)| answer.code() == code))
+}
+
+/// Whether an engine refused a password, in the words of versions before 6.0.
+fn is_wrong_password(error: &RedisError) -> bool {
+    let answers = error.clone().into_server_errors();
+    let refused =
+        |details: Option<&str>| details.is_some_and(|text| text.contains("invalid password"));
+    answers.is_some_and(|answers| answers.iter().any(|(_, answer)| refused(answer.details())))
 }
 
 /// Whether an engine refuses to save because a child of it writes already: the words differ from

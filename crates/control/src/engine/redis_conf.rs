@@ -18,6 +18,9 @@ use crate::substrate::{Member, Unit};
 /// The socket of ourkv's own connections, in the member's directory.
 pub const ADMIN_SOCKET: &str = "admin.sock";
 
+/// From this version on the address that an engine follows from is a setting of its own.
+const BINDS_SOURCE_SINCE: (u16, u16) = (7, 0);
+
 const MB: i64 = 1024 * 1024;
 
 /// A setting whose value is compared with what the engine says that it is.
@@ -148,12 +151,17 @@ impl Lines {
 
     /// Where it listens. A replica has no address until it is promoted.
     fn place(&mut self, unit: &Unit, member: Member, binary: &Binary) -> Result<(), Unwritable> {
-        match member {
-            Member::First => {
-                self.set("bind", &unit.address.ip().to_string())?;
-                self.set("port", &unit.address.port().to_string())?;
-            }
-            Member::Second => self.set("port", "0")?,
+        // A replica, too: engines follow from the first address that they are bound to, and only
+        // the instance's own is let in whatever its whitelist says.
+        let ip = unit.address.ip().to_string();
+        self.set("bind", &ip)?;
+        if binary.level() >= BINDS_SOURCE_SINCE {
+            self.set("bind-source-addr", &ip)?;
+        }
+        if member == unit.lead.master {
+            self.set("port", &unit.address.port().to_string())?;
+        } else {
+            self.set("port", "0")?;
         }
         if binary.level() >= (3, 2) {
             // The only listener without TLS is the tenant's own address, and it asks for a login.
@@ -222,13 +230,15 @@ impl Lines {
         } else {
             self.secret("masterauth", rename::password(&unit.secrets))?;
         }
-        match member {
-            Member::First => Ok(()),
-            Member::Second => {
-                let master = format!("{} {}", unit.address.ip(), unit.address.port());
-                self.set(replicaof, &master)
-            }
+        if !keeps_data(unit) && level >= (6, 0) {
+            // What a replica was given would come back when it is the master and starts again.
+            self.set("rdb-del-sync-files", "yes")?;
         }
+        if member == unit.lead.master {
+            return Ok(());
+        }
+        let master = format!("{} {}", unit.address.ip(), unit.address.port());
+        self.set(replicaof, &master)
     }
 
     /// Before 6.0: one password, and secret names for what tenants may not run.

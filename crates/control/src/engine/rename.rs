@@ -58,15 +58,51 @@ pub fn fenced(unit: &Unit, binary: &Binary) -> Vec<&'static str> {
     commands
 }
 
+/// The names of commands on one engine.
+#[derive(Debug, Clone)]
+pub enum Names {
+    /// Each is called what it is called.
+    Plain,
+    /// Fenced commands have secret names, drawn from this.
+    Fenced(Secret),
+}
+
+impl Names {
+    /// The names on this engine of an instance.
+    pub fn on(binary: &Binary, secrets: &Secrets) -> Self {
+        if binary.has_acl() { Self::Plain } else { Self::Fenced(secrets.admin.clone()) }
+    }
+
+    /// The name of a command that tenants may not run.
+    pub fn of(&self, command: &str) -> String {
+        match self {
+            Self::Plain => command.to_owned(),
+            Self::Fenced(admin) => name_from(command, admin).expose().to_owned(),
+        }
+    }
+}
+
 /// The name of a fenced command, the same on both members of a pair. It is drawn from the admin
 /// secret and does not give it away.
 pub fn secret_name(command: &str, secrets: &Secrets) -> Secret {
-    let digest = Sha256::new()
-        .chain_update(b"rename-command\0")
-        .chain_update(secrets.admin.expose())
-        .finalize();
+    name_from(command, &secrets.admin)
+}
+
+fn name_from(command: &str, admin: &Secret) -> Secret {
+    let digest =
+        Sha256::new().chain_update(b"rename-command\0").chain_update(admin.expose()).finalize();
     let prefix = hex(&digest[..16]);
     Secret::from(format!("{prefix}-{command}"))
+}
+
+/// Every password that such an engine may have, the wanted one first.
+pub fn passwords(secrets: &Secrets) -> Vec<&Secret> {
+    let mut all: Vec<_> = secrets.known().collect();
+    // Before its tenant got a password, or beside one that is being replaced, it had this one.
+    if secrets.password.is_none() || secrets.change.is_some() {
+        all.push(&secrets.admin);
+    }
+    all
 }
 
 /// The one password of such an engine: the tenant's, or one that only ourkv knows.

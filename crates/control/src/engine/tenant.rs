@@ -1,6 +1,7 @@
 //! Logging in to a Redis engine as its tenant does.
 
 use ourkv_domain::instance::Secrets;
+use ourkv_domain::secret::Secret;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisError};
 use tokio::net::TcpStream;
@@ -40,24 +41,44 @@ pub async fn enter(
     let (mut connection, driver) =
         MultiplexedConnection::new_with_config(&nothing_to_send, stream, patient).await?;
     let _driver = AbortOnDropHandle::new(tokio::spawn(driver));
-    let Some(password) = &secrets.password else {
+    if secrets.password.is_none() {
         let answer = redis::cmd("PING").query_async::<String>(&mut connection).await;
         return Ok(match answer {
             Err(error) if error.code() == Some("NOAUTH") => Entry::AsPromised,
             Err(error) => return Err(error),
             Ok(_) => Entry::Otherwise("it lets strangers in".into()),
         });
-    };
-    let password = password.expose();
-    let mut forms = Pipeline::new();
-    forms.cmd("AUTH").arg(password).ignore().cmd("PING");
-    if binary.has_acl() {
-        forms.cmd("AUTH").arg(user).arg(password).ignore().cmd("PING");
-        forms.cmd("AUTH").arg(format!("{user}:{password}")).ignore().cmd("PING");
     }
-    let pongs: Vec<String> = forms.query_async(&mut connection).await?;
-    Ok(match pongs.into_iter().find(|pong| pong != "PONG") {
-        None => Entry::AsPromised,
-        Some(other) => Entry::Otherwise(other),
-    })
+    let mut refusal = None;
+    // Until the wanted one is proven to get in, a former one that does is what was promised.
+    for password in secrets.accepted() {
+        let mut logins = Pipeline::new();
+        for form in forms(user, password, binary) {
+            logins.cmd("AUTH").arg(form).ignore().cmd("PING");
+        }
+        match logins.query_async::<Vec<String>>(&mut connection).await {
+            Ok(pongs) => {
+                return Ok(match pongs.into_iter().find(|pong| pong != "PONG") {
+                    None => Entry::AsPromised,
+                    Some(other) => Entry::Otherwise(other),
+                });
+            }
+            Err(error) if error.is_io_error() => return Err(error),
+            Err(error) => {
+                refusal.get_or_insert(error);
+            }
+        }
+    }
+    refusal.map_or_else(|| Ok(Entry::Otherwise("nobody gets in".into())), Err)
+}
+
+/// The forms in which a password is given to this engine, word by word.
+pub fn forms(user: &str, password: &Secret, binary: &Binary) -> Vec<Vec<String>> {
+    let password = password.expose();
+    let mut forms = vec![vec![password.to_owned()]];
+    if binary.has_acl() {
+        forms.push(vec![user.to_owned(), password.to_owned()]);
+        forms.push(vec![format!("{user}:{password}")]);
+    }
+    forms
 }

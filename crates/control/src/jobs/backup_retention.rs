@@ -7,7 +7,6 @@
 
 use jiff::Timestamp;
 use ourkv_domain::backup::{Backup, BackupState, retention};
-use ourkv_domain::clock::{Clock, Steady};
 use ourkv_domain::ids::{InstanceId, NodeId};
 use ourkv_domain::instance::Intent;
 use ourkv_store::{Store, StoreError, Tx};
@@ -17,13 +16,8 @@ use super::Report;
 /// Instances that are looked at at a time.
 const BATCH: i64 = 100;
 
-/// Marks every backup that was kept long enough.
-pub async fn run_once(
-    store: &Store,
-    clock: &dyn Clock,
-    node: &NodeId,
-) -> Result<Report, StoreError> {
-    let due = steady(store, clock, node).await?;
+/// Marks every backup that was kept long enough by `due`.
+pub async fn run_once(store: &Store, node: &NodeId, due: Timestamp) -> Result<Report, StoreError> {
     let (mut report, mut after) = (Report::default(), None);
     loop {
         let (node, cursor) = (node.clone(), after.clone());
@@ -46,21 +40,6 @@ pub async fn run_once(
         }
         after = Some(furthest);
     }
-}
-
-/// The time by which backups age, remembered for the next run.
-async fn steady(store: &Store, clock: &dyn Clock, node: &NodeId) -> Result<Timestamp, StoreError> {
-    let (now, uptime, node) = (clock.now(), clock.uptime(), node.clone());
-    store
-        .write(move |tx| {
-            let steady = match tx.steady(&node)? {
-                Some(steady) => steady.after(now, &uptime),
-                None => Steady::begin(now, &uptime),
-            };
-            tx.save_steady(&node, &steady)?;
-            Ok(steady.due(now))
-        })
-        .await
 }
 
 /// Marks those of one instance, with the instance kept still; says how many.

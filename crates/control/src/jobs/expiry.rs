@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use ourkv_domain::account::Account;
 use ourkv_domain::billing::{Stage, arrears_stage, prepaid_stage};
-use ourkv_domain::clock::Clock;
 use ourkv_domain::ids::{AccountId, InstanceId};
 use ourkv_domain::instance::{Charge, ChargeType, Instance, Intent, Status};
 use ourkv_domain::mint::Mint;
@@ -20,15 +19,14 @@ use ourkv_store::{Filter, Store, StoreError, Tx};
 use super::Report;
 use super::draws::Draws;
 
-/// Gives every instance the intent that its payments call for.
+/// Gives every instance the intent that its payments call for by `now`.
 ///
 /// `mint` gives the numbers of last backups; without it nothing leaves one.
 pub async fn run_once(
     store: &Store,
-    clock: &dyn Clock,
     mint: Option<&Mint>,
+    now: Timestamp,
 ) -> Result<Report, StoreError> {
-    let now = clock.now();
     let candidates = store.read(move |tx| candidates(tx, now)).await?;
     let mut report = Report::default();
     for (id, owner) in candidates {

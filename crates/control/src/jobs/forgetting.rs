@@ -1,7 +1,6 @@
 //! Forgetting what has served its time: nonces, tokens, old audit lines and events.
 
 use jiff::{SignedDuration, Timestamp};
-use ourkv_domain::clock::Clock;
 use ourkv_store::{Store, StoreError};
 
 use super::Report;
@@ -10,10 +9,9 @@ use super::Report;
 /// `audit_kept`.
 pub async fn run_once(
     store: &Store,
-    clock: &dyn Clock,
+    now: Timestamp,
     audit_kept: SignedDuration,
 ) -> Result<Report, StoreError> {
-    let now = clock.now();
     let before = now.saturating_sub(audit_kept).unwrap_or(Timestamp::MIN);
     // Four transactions: each may have much to delete, and others want to write, too.
     let nonces = store.write(move |tx| tx.forget_nonces(now)).await?;

@@ -4,7 +4,6 @@
 //! back. Entries, balance and meter are one transaction.
 
 use jiff::Timestamp;
-use ourkv_domain::clock::Clock;
 use ourkv_domain::ids::InstanceId;
 use ourkv_store::{Store, StoreError, Tx};
 
@@ -15,9 +14,8 @@ const BATCH: i64 = 100;
 /// Hours after which a transaction ends: accounts are locked meanwhile, and others wait.
 const HOURS: u64 = 1000;
 
-/// Charges every hour that is over and not charged yet.
-pub async fn run_once(store: &Store, clock: &dyn Clock) -> Result<Report, StoreError> {
-    let now = clock.now();
+/// Charges every hour that is over by `now` and not charged yet.
+pub async fn run_once(store: &Store, now: Timestamp) -> Result<Report, StoreError> {
     let mut report = Report::default();
     loop {
         let behind = store.read(move |tx| tx.meters_behind(now, BATCH)).await?;

@@ -13,6 +13,7 @@ pub mod expiry;
 pub mod forgetting;
 pub mod metering;
 pub mod renewal;
+mod steady;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -114,18 +115,23 @@ impl Jobs {
     /// Runs one job once.
     pub async fn run_once(&self, job: Job) -> Result<Report, StoreError> {
         let (store, clock) = (&self.store, self.clock.as_ref());
+        let due = async || steady::due(store, clock, &self.node).await;
         let report = match job {
-            Job::Metering => metering::run_once(store, clock).await?,
-            Job::Renewal => renewal::run_once(store, clock, &self.mint).await?,
+            Job::Metering => metering::run_once(store, due().await?).await?,
+            Job::Renewal => renewal::run_once(store, &self.mint, due().await?).await?,
             Job::Expiry => {
                 let mint = self.settings.final_backup.then_some(self.mint.as_ref());
-                expiry::run_once(store, clock, mint).await?
+                expiry::run_once(store, mint, due().await?).await?
             }
             Job::BackupSchedule => {
                 backup_schedule::run_once(store, clock, &self.mint, &self.node).await?
             }
-            Job::BackupRetention => backup_retention::run_once(store, clock, &self.node).await?,
-            Job::Forgetting => forgetting::run_once(store, clock, self.settings.audit_kept).await?,
+            Job::BackupRetention => {
+                backup_retention::run_once(store, &self.node, due().await?).await?
+            }
+            Job::Forgetting => {
+                forgetting::run_once(store, due().await?, self.settings.audit_kept).await?
+            }
         };
         if report.changed > 0 && job.is_acted_on() {
             (self.nudge)();

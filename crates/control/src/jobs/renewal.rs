@@ -13,7 +13,6 @@ use ourkv_domain::billing::{
     renewed_end,
 };
 use ourkv_domain::catalogue::Catalogue;
-use ourkv_domain::clock::Clock;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{Charge, Instance, Intent};
 use ourkv_domain::mint::Mint;
@@ -33,13 +32,12 @@ enum Outcome {
     Unpaid,
 }
 
-/// Renews everything that is due.
+/// Renews everything that is due by `now`.
 pub async fn run_once(
     store: &Store,
-    clock: &dyn Clock,
     mint: &std::sync::Arc<Mint>,
+    now: Timestamp,
 ) -> Result<Report, StoreError> {
-    let now = clock.now();
     let horizon = now.saturating_add(HORIZON).unwrap_or(Timestamp::MAX);
     let ending = store.read(move |tx| tx.prepaid_ending_before(horizon)).await?;
     let mut report = Report::default();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 
 use super::World;
+use super::password::Passing;
 use super::plan::Stage;
 use super::step::Step;
 use crate::substrate::{Member, Stop, Trouble, Unit};
@@ -27,9 +28,30 @@ pub(super) async fn apply(world: &World, unit: &Unit, stage: &Stage) -> Result<V
         Stage::Remove => one(world, unit, Step::Remove, substrate.remove(unit)).await,
         Stage::Swap(serial) => one(world, unit, Step::Swap, substrate.swap(unit, *serial)).await,
         Stage::Tidy => one(world, unit, Step::Tidy, substrate.tidy(unit)).await,
-        Stage::Gather | Stage::GiveUp | Stage::Await | Stage::Rest | Stage::Forget => {
-            Ok(Vec::new())
+        Stage::Fence(member) => one(world, unit, Step::Fence, substrate.fence(unit, *member)).await,
+        Stage::Declare(_) => one(world, unit, Step::Declare, substrate.declare(unit)).await,
+        Stage::Promote(_) => {
+            let _turn = world.promotions.acquire().await;
+            one(world, unit, Step::Promote, substrate.promote(unit)).await
         }
+        Stage::Demote(member) => one(world, unit, Step::Demote, demote(world, unit, *member)).await,
+        Stage::Password(Passing::Admit) => {
+            one(world, unit, Step::AdmitPassword, substrate.admit_password(unit)).await
+        }
+        Stage::Password(Passing::Dismiss) => {
+            one(world, unit, Step::DismissPasswords, substrate.dismiss_passwords(unit)).await
+        }
+        Stage::Password(Passing::NoteAdmitted | Passing::NoteDismissed)
+        | Stage::Gather
+        | Stage::GiveUp
+        | Stage::Await
+        | Stage::Rest
+        | Stage::Forget
+        | Stage::Elect
+        | Stage::TakeOver(_)
+        | Stage::Acknowledge(_)
+        | Stage::Halt(_)
+        | Stage::GiveUpSwitch => Ok(Vec::new()),
     }
 }
 
@@ -81,6 +103,16 @@ async fn start(world: &World, unit: &Unit, member: Member) -> Result<Vec<Step>, 
     }
     drop(turn);
     work.await
+}
+
+/// One that can't be told to leave the address is ended: the next master has all its writes.
+async fn demote(world: &World, unit: &Unit, member: Member) -> Result<(), Trouble> {
+    let told = world.substrate.demote(unit, member).await;
+    if let Err(error) = told {
+        tracing::warn!(instance.id = %unit.id, %member, %error, "a former master is ended");
+        return world.substrate.fence(unit, member).await;
+    }
+    Ok(())
 }
 
 async fn stop(world: &World, unit: &Unit, member: Member, how: Stop) -> Result<Vec<Step>, Trouble> {

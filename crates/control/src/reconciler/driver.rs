@@ -20,7 +20,19 @@ use super::report::Report;
 /// After a failed look into the store, the next one comes that much later.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
-type Waiter = oneshot::Sender<()>;
+pub(super) type Waiter = oneshot::Sender<()>;
+
+/// What wakes the driver, beside deaths and the clock.
+pub(super) struct Woken {
+    /// What should be has changed.
+    pub(super) nudge: Arc<Notify>,
+    /// The gathering of an instance's data has ended.
+    pub(super) gathered: mpsc::UnboundedReceiver<InstanceId>,
+    /// An engine of an instance hangs.
+    pub(super) hung: mpsc::UnboundedReceiver<InstanceId>,
+    /// Somebody waits for calm.
+    pub(super) waiters: mpsc::UnboundedReceiver<Waiter>,
+}
 
 /// What a task came back with.
 enum Done {
@@ -47,13 +59,8 @@ struct Driver {
 }
 
 /// Runs until told to stop.
-pub(super) async fn drive(
-    world: Arc<World>,
-    nudge: Arc<Notify>,
-    mut gathered: mpsc::UnboundedReceiver<InstanceId>,
-    mut waiters: mpsc::UnboundedReceiver<Waiter>,
-    looked: watch::Sender<bool>,
-) {
+pub(super) async fn drive(world: Arc<World>, woken: Woken, looked: watch::Sender<bool>) {
+    let Woken { nudge, mut gathered, mut hung, mut waiters } = woken;
     let mut deaths = world.substrate.deaths();
     let sweep = world.settings.sweep;
     let mut sweeps = tokio::time::interval_at(Instant::now() + sweep, sweep);
@@ -66,14 +73,16 @@ pub(super) async fn drive(
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            () = nudge.notified() => driver.look(),
-            Some(done) = driver.tasks.join_next() => driver.done(done),
-            Some(id) = gathered.recv() => driver.wake(id, Cause::Changed),
+            // Clients wait for whatever comes of a death.
             death = deaths.recv() => match death {
                 Ok(id) => driver.died(id),
                 Err(RecvError::Lagged(_)) => driver.list(Duration::ZERO),
                 Err(RecvError::Closed) => break,
             },
+            Some(id) = hung.recv() => driver.wake(id, Cause::Death),
+            () = nudge.notified() => driver.look(),
+            Some(done) = driver.tasks.join_next() => driver.done(done),
+            Some(id) = gathered.recv() => driver.wake(id, Cause::Changed),
             waiter = waiters.recv() => match waiter {
                 Some(waiter) => driver.wait(waiter),
                 None => break,
@@ -144,6 +153,7 @@ impl Driver {
 
     fn died(&mut self, id: InstanceId) {
         let delays = self.world.settings.delays;
+        self.world.memory.ended(&id);
         self.lanes.entry(id.clone()).or_default().died(Instant::now(), &delays);
         self.wake(id, Cause::Death);
     }
@@ -159,14 +169,15 @@ impl Driver {
     }
 
     fn wake(&mut self, id: InstanceId, cause: Cause) {
-        let Some(leave) = self.lanes.entry(id.clone()).or_default().begin(cause, Instant::now())
-        else {
+        let lane = self.lanes.entry(id.clone()).or_default();
+        let Some(leave) = lane.begin(cause, Instant::now()) else {
             return;
         };
+        let alarm = lane.alarm();
         let world = Arc::clone(&self.world);
         self.tasks.spawn(async move {
             let _permit = world.passes.acquire().await;
-            Done::Went(pass(&world, id, leave).await)
+            Done::Went(pass(&world, id, leave, &alarm).await)
         });
     }
 
@@ -250,14 +261,15 @@ impl Driver {
         if within.is_zero() {
             self.adopting = false;
         }
+        let ids_are_guessed = answer.is_err();
         let ids = match answer {
             Ok(ids) => ids,
             Err(error) => {
                 tracing::warn!(%error, "the store can't be asked for the instances");
-                return;
+                self.world.memory.ids()
             }
         };
-        if self.unseen.is_none() {
+        if self.unseen.is_none() && !ids_are_guessed {
             self.looked.send_replace(ids.is_empty());
             self.unseen = Some(ids.iter().cloned().collect());
         }

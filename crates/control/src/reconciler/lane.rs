@@ -1,6 +1,9 @@
 //! What the driver remembers of one instance between passes. In memory only: a new process finds
 //! out anew.
 
+use std::sync::Arc;
+
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, Delays};
@@ -27,6 +30,8 @@ pub(super) struct Lane {
     running: bool,
     /// Something happened during that pass.
     again: Option<Cause>,
+    /// Tells that pass of deaths.
+    alarm: Arc<Notify>,
     /// The latest generation that is known of.
     taken: Option<i64>,
     backoff: Backoff,
@@ -67,6 +72,9 @@ impl Lane {
             if cause != Cause::Sweep {
                 self.again = self.again.max(Some(cause));
             }
+            if cause == Cause::Death {
+                self.alarm.notify_one();
+            }
             return None;
         }
         let leave = match (self.backoff.until(now), cause) {
@@ -76,7 +84,13 @@ impl Lane {
         };
         self.running = true;
         self.to_come = ToCome::Nothing;
+        self.alarm = Arc::default();
         Some(leave)
+    }
+
+    /// What tells the pass that was just begun of deaths that come during it.
+    pub(super) fn alarm(&self) -> Arc<Notify> {
+        Arc::clone(&self.alarm)
     }
 
     /// The store says that it is not what it should be, in this generation. Tells whether that is

@@ -1,9 +1,11 @@
-//! What the store says about one instance.
+//! What the store says about one instance, or said last where it is away.
 
 use ourkv_domain::ids::InstanceId;
-use ourkv_domain::instance::{Instance, Intent};
+use ourkv_domain::instance::{Instance, Intent, Secrets};
+use ourkv_store::StoreError;
 
 use super::World;
+use super::elect::Decision;
 use super::report::Failure;
 use crate::substrate::Unit;
 
@@ -15,28 +17,65 @@ pub(super) struct Loaded {
     pub(super) last_backup: bool,
     /// Something of no use could not be removed in this pass.
     pub(super) untidy: bool,
+    /// The store does not answer: what is known of it is what was read before, and what is to be
+    /// written has to wait.
+    pub(super) away: bool,
+    /// What the election of this pass came to.
+    pub(super) decision: Option<Decision>,
+    /// What was not done, while everything else went on.
+    pub(super) setback: Option<Failure>,
 }
+
+/// An instance, its secrets, and whether a last backup of it is to be waited for.
+type Read = Option<(Instance, Option<Secrets>, bool)>;
 
 /// Reads an instance; `None` when the store knows nothing of it.
 pub(super) async fn load(world: &World, id: &InstanceId) -> Result<Option<Loaded>, Failure> {
-    let key = id.clone();
-    let read = world
-        .store
-        .read(move |tx| {
-            let Some(instance) = tx.instance(&key)? else {
-                return Ok(None);
-            };
-            let deleted = instance.intent == Intent::Delete;
-            let last_backup = deleted && tx.final_backup_pending(&key)?;
-            Ok::<_, Failure>(Some((instance, tx.secrets(&key)?, last_backup)))
+    let loaded = |instance: Instance, secrets, last_backup, away| {
+        let unit = Unit::new(&instance, secrets);
+        Some(Loaded {
+            instance,
+            unit,
+            last_backup,
+            untidy: false,
+            away,
+            decision: None,
+            setback: None,
         })
-        .await?;
-    match read {
-        None => Ok(None),
-        Some((_, None, _)) => Err(Failure::NoSecrets),
-        Some((instance, Some(secrets), last_backup)) => {
-            let unit = Unit::new(&instance, secrets);
-            Ok(Some(Loaded { instance, unit, last_backup, untidy: false }))
+    };
+    match read(world, id).await {
+        Ok(None) => {
+            world.memory.drop(id);
+            Ok(None)
         }
+        Ok(Some((_, None, _))) => Err(Failure::NoSecrets),
+        Ok(Some((instance, Some(secrets), last_backup))) => {
+            world.memory.keep(&instance, &secrets);
+            Ok(loaded(instance, secrets, last_backup, false))
+        }
+        Err(StoreError::Unavailable { detail }) => match world.memory.recall(id) {
+            Some((instance, secrets)) => {
+                tracing::warn!(instance.id = %id, detail, "it is looked after without the store");
+                Ok(loaded(instance, secrets, false, true))
+            }
+            None => Err(StoreError::Unavailable { detail }.into()),
+        },
+        Err(error) => Err(error.into()),
     }
+}
+
+async fn read(world: &World, id: &InstanceId) -> Result<Read, StoreError> {
+    let key = id.clone();
+    let read = world.store.read(move |tx| {
+        let Some(instance) = tx.instance(&key)? else {
+            return Ok(None);
+        };
+        let deleted = instance.intent == Intent::Delete;
+        let last_backup = deleted && tx.final_backup_pending(&key)?;
+        Ok(Some((instance, tx.secrets(&key)?, last_backup)))
+    });
+    let patience = world.settings.store_patience;
+    tokio::time::timeout(patience, read).await.unwrap_or_else(|_| {
+        Err(StoreError::Unavailable { detail: "it does not answer in time".into() })
+    })
 }

@@ -5,7 +5,9 @@
 //! [`observe`], [`plan`], [`apply`], [`record`]. Every step can be cut off and done again. One
 //! pass at a time goes over an instance, many instances are gone over at once, and what one of
 //! them suffers (trouble, a hang, a panic) delays no other. What takes as long as the data are
-//! large, the gathering of a restore, is done beside the passes: [`gather`].
+//! large, the gathering of a restore, is done beside the passes: [`gather`]. Who is the master of a
+//! pair is decided in [`elect`], and engines that hang are found by [`pulse`]; what has to go on
+//! without the store is kept in [`memory`].
 //!
 //! It decides nothing about money or permission, and it never stops an engine that the store does
 //! not know: such are named in the log.
@@ -13,16 +15,23 @@
 mod apply;
 mod backoff;
 mod driver;
+mod elect;
+mod failover;
 mod forget;
 mod gather;
+mod keepsake;
 mod lane;
 mod load;
+mod memory;
 mod observe;
 mod pass;
+mod password;
 mod plan;
+mod pulse;
 mod record;
 mod report;
 mod restore;
+mod roles;
 mod step;
 
 use std::num::NonZero;
@@ -38,6 +47,8 @@ use tokio_util::task::TaskTracker;
 
 pub use self::backoff::Delays;
 use self::gather::Gatherings;
+use self::memory::Memory;
+pub use self::memory::{Damping, Suspicion};
 pub use self::step::{Step, failpoint_names};
 use crate::backup::Datasets;
 use crate::substrate::Substrate;
@@ -76,6 +87,16 @@ pub struct Settings {
     pub step_limit: Duration,
     /// How long a restore may be tried before a failure ends it.
     pub restore_limit: Duration,
+    /// Engines that are promoted at once.
+    pub promotions: usize,
+    /// How long a replica may take to get what was written, in a planned switch: clients wait.
+    pub catch_up: Duration,
+    /// How long the store may take to answer before an instance is looked after without it.
+    pub store_patience: Duration,
+    /// When silence of an engine counts as its end.
+    pub suspicion: Suspicion,
+    /// When roles are left alone.
+    pub damping: Damping,
     /// How long the steps under way may take at the end.
     pub grace: Duration,
 }
@@ -91,6 +112,11 @@ impl Default for Settings {
             gatherings: 8,
             step_limit: Duration::from_mins(2),
             restore_limit: Duration::from_mins(10),
+            promotions: 8,
+            catch_up: Duration::from_secs(1),
+            store_patience: Duration::from_secs(2),
+            suspicion: Suspicion::default(),
+            damping: Damping::default(),
             grace: Duration::from_secs(5),
         }
     }
@@ -113,10 +139,13 @@ impl Reconciler {
         let (settle, waiters) = mpsc::unbounded_channel();
         let (looking, looked) = watch::channel(false);
         let (gathering, gathered) = mpsc::unbounded_channel();
+        let (hanging, hung) = mpsc::unbounded_channel();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let world = Arc::new(World {
             starts: Semaphore::new(self.settings.starts.max(1)),
             passes: Semaphore::new(self.settings.passes.max(1)),
+            promotions: Semaphore::new(self.settings.promotions.max(1)),
+            memory: Memory::default(),
             gatherings: Gatherings::new(self.settings.gatherings, gathering, stop.clone()),
             store: self.store,
             substrate: self.substrate,
@@ -126,7 +155,9 @@ impl Reconciler {
             settings: self.settings,
             stop: stop.clone(),
         });
-        tasks.spawn(driver::drive(world, Arc::clone(&nudge), gathered, waiters, looking));
+        tasks.spawn(pulse::feel(Arc::clone(&world), hanging));
+        let woken = driver::Woken { nudge: Arc::clone(&nudge), gathered, hung, waiters };
+        tasks.spawn(driver::drive(world, woken, looking));
         tasks.close();
         Handle { nudge, looked, settle, stop, tasks }
     }
@@ -171,7 +202,9 @@ struct World {
     clock: Arc<dyn Clock>,
     node: NodeId,
     settings: Settings,
+    memory: Memory,
     starts: Semaphore,
     passes: Semaphore,
+    promotions: Semaphore,
     stop: CancellationToken,
 }

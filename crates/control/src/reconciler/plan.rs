@@ -8,10 +8,15 @@
 //! stopped or swapped before they are complete and proven; the swap is the moment of commitment,
 //! and after it there is only the way forward. An engine that keeps nothing on the disk has lost
 //! its data as soon as it is stopped, so there the way back ends with the stop.
+//!
+//! What the roles of a pair ask for is in [`roles`](super::roles).
 
 use ourkv_domain::instance::Intent;
 
-use crate::substrate::{Health, Member, Seen, Stop};
+use super::elect::Choice;
+use super::password::Passing;
+use super::roles::{exchanged, roles};
+use crate::substrate::{Health, Lead, Member, Seen, Stop};
 
 /// What should be.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +30,32 @@ pub(super) struct Wish {
     pub(super) restore: Option<Pending>,
     /// A last backup of it is not finished.
     pub(super) last_backup: bool,
+    /// Who is the master, as far as the store knows.
+    pub(super) lead: Lead,
+    /// It answered before and has something to lose.
+    pub(super) live: bool,
+    /// Who is to be the master, where that is to change.
+    pub(super) switch: Option<Member>,
+    /// An engine that hangs.
+    pub(super) hung: Option<Member>,
+    /// What the election of this pass came to.
+    pub(super) choice: Option<Choice>,
+    /// How far this pass has come with a planned exchange of roles.
+    pub(super) halt: Halt,
+    /// What is to be done about its tenant's password.
+    pub(super) password: Option<Passing>,
+}
+
+/// Whether the former master has stopped taking writes and the next one has all of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// Nobody tried.
+    #[default]
+    NotYet,
+    /// It is so.
+    Done,
+    /// The next one does not get there.
+    Refused,
 }
 
 /// A restore that is neither done nor given up.
@@ -72,8 +103,28 @@ pub(super) enum Stage {
     Swap(i64),
     /// Start this engine, or wait for it to answer.
     Start(Member),
-    /// Wait until the second engine follows the first.
+    /// Have this engine, which is the master and not at its post, take writes at the address.
+    Promote(Member),
+    /// Wait until the replica follows the master.
     Link,
+    /// End this engine, which hangs or holds an address that is not its own.
+    Fence(Member),
+    /// Make sure that the master is gone and decide who is to be it.
+    Elect,
+    /// Remember a decision about the master.
+    TakeOver(Lead),
+    /// Remember a decision that was found beside the data.
+    Acknowledge(Lead),
+    /// Write a decision down beside the data.
+    Declare(Lead),
+    /// Hold back writes at this engine until the other one has all that were made.
+    Halt(Member),
+    /// Have this engine leave the address and follow.
+    Demote(Member),
+    /// Remember that the roles stay what they are.
+    GiveUpSwitch,
+    /// Replace the tenant's password.
+    Password(Passing),
     /// Log in as the tenant would, and remember that the restored data are in force.
     Settle,
     /// Remember that the old data stay.
@@ -111,11 +162,24 @@ impl Stage {
             (Self::Settle | Self::GiveUp, restore) => *restore = None,
             _ => {}
         }
+        match self {
+            Self::Fence(_) => wish.hung = None,
+            Self::TakeOver(lead) | Self::Acknowledge(lead) => {
+                wish.lead = *lead;
+                wish.switch = None;
+                // Whoever was chosen is not chosen again before it was tried.
+                wish.choice = Some(Choice::Stay);
+            }
+            Self::GiveUpSwitch => wish.switch = None,
+            // What could not be done is not wished for any more in this pass.
+            Self::Password(_) => wish.password = wish.password.and_then(Passing::next),
+            _ => {}
+        }
         wish
     }
 
     /// What will be seen once this stage succeeded after `seen`.
-    pub(super) fn promised(&self, mut seen: Seen) -> Seen {
+    pub(super) fn promised(&self, wish: &Wish, mut seen: Seen) -> Seen {
         match self {
             Self::Prepare => seen.prepared = true,
             Self::Swap(serial) => {
@@ -123,12 +187,20 @@ impl Stage {
                 seen.staged = None;
                 seen.untidy = true;
             }
-            Self::Start(member) => {
+            Self::Start(member) | Self::Promote(member) => {
                 seen.running.insert(*member, Health::Answering);
             }
             Self::Link => {
-                seen.running.insert(Member::Second, Health::Linked);
+                seen.running.insert(wish.lead.master.other(), Health::Linked);
             }
+            Self::Fence(member) | Self::Demote(member) => {
+                seen.running.remove(member);
+            }
+            Self::Elect => {
+                seen.running.remove(&wish.lead.master);
+            }
+            Self::TakeOver(lead) if lead.master != wish.lead.master => seen = exchanged(seen),
+            Self::Declare(lead) => seen.lead = *lead,
             // What is gathered in the background may have come to lie there since.
             Self::GiveUp => seen.untidy = true,
             Self::Tidy => {
@@ -137,8 +209,17 @@ impl Stage {
             }
             Self::Stop(members, _) => seen.running.retain(|member, _| !members.contains(member)),
             Self::Remove => seen = Seen::default(),
-            Self::Gather | Self::Settle | Self::Login | Self::Await | Self::Rest | Self::Forget => {
-            }
+            Self::Gather
+            | Self::Settle
+            | Self::Login
+            | Self::Await
+            | Self::Rest
+            | Self::Forget
+            | Self::TakeOver(_)
+            | Self::Acknowledge(_)
+            | Self::Halt(_)
+            | Self::Password(_)
+            | Self::GiveUpSwitch => {}
         }
         seen
     }
@@ -152,13 +233,35 @@ impl Pending {
 }
 
 /// Whether the engine that holds the instance's address answers.
-pub(super) fn serves(seen: &Seen) -> bool {
-    matches!(seen.running.get(&Member::First), Some(Health::Answering | Health::Linked))
+pub(super) fn serves(lead: Lead, seen: &Seen) -> bool {
+    let master = lead.or_later(seen.lead).master;
+    matches!(seen.running.get(&master), Some(Health::Answering | Health::Linked))
+}
+
+impl Stage {
+    /// Whether it can be done in an instance that is left alone for a while: it starts nothing, and
+    /// somebody may be served again because of it.
+    pub(super) fn is_rescue(&self) -> bool {
+        matches!(
+            self,
+            Self::Promote(_)
+                | Self::Fence(_)
+                | Self::Elect
+                | Self::TakeOver(_)
+                | Self::Acknowledge(_)
+                | Self::Declare(_)
+                | Self::Halt(_)
+                | Self::Demote(_)
+        )
+    }
 }
 
 fn run(wish: &Wish, seen: &Seen) -> Stage {
     if !seen.prepared {
         return Stage::Prepare;
+    }
+    if let Some(stage) = told(wish, seen) {
+        return stage;
     }
     let swapped = wish.restore.filter(|pending| pending.is_swapped(seen));
     match wish.restore {
@@ -167,28 +270,49 @@ fn run(wish: &Wish, seen: &Seen) -> Stage {
                 return stage;
             }
         }
-        // What lies there would come back with an engine that is started.
-        None if seen.untidy => return Stage::Tidy,
         _ => {}
     }
-    // One after the other: the second has nothing to follow before the first answers, and older
+    // What starts nothing goes before what tidies up: clients wait for a master.
+    if let Some(stage) = roles(wish, seen) {
+        return stage;
+    }
+    // What lies there would come back with an engine that is started.
+    if wish.restore.is_none() && seen.untidy {
+        return Stage::Tidy;
+    }
+    // One after the other: the replica has nothing to follow before the master answers, and older
     // engines would only try again a second later.
-    if is_silent(Member::First, seen) {
-        return Stage::Start(Member::First);
+    let (master, replica) = (wish.lead.master, wish.lead.master.other());
+    if is_silent(master, seen) {
+        return Stage::Start(master);
     }
     // Whoever was served before need not wait for the replica.
     if swapped.is_some_and(|pending| pending.live) {
         return Stage::Settle;
     }
-    if wish.members.contains(&Member::Second) {
-        if is_silent(Member::Second, seen) {
-            return Stage::Start(Member::Second);
+    if let Some(passing) = wish.password.filter(|passing| passing.is_possible(seen)) {
+        return Stage::Password(passing);
+    }
+    if wish.is_pair() {
+        if is_silent(replica, seen) {
+            return Stage::Start(replica);
         }
-        if seen.running.get(&Member::Second) != Some(&Health::Linked) {
+        if seen.running.get(&replica) != Some(&Health::Linked) {
             return Stage::Link;
         }
     }
     if swapped.is_some() { Stage::Settle } else { Stage::Login }
+}
+
+/// What comes before everything else: both memories know the same master, and nothing hangs.
+fn told(wish: &Wish, seen: &Seen) -> Option<Stage> {
+    if seen.lead.epoch > wish.lead.epoch {
+        return Some(Stage::Acknowledge(seen.lead));
+    }
+    if wish.lead.epoch > seen.lead.epoch {
+        return Some(Stage::Declare(wish.lead));
+    }
+    wish.hung.filter(|member| seen.running.contains_key(member)).map(Stage::Fence)
 }
 
 /// What a restore asks for while the old data are in force; `None` where they are to be served.
@@ -216,10 +340,13 @@ fn before_the_swap(wish: &Wish, pending: &Pending, seen: &Seen) -> Option<Stage>
 /// Whether the old data went with an engine that was stopped to be given the staged ones.
 fn is_lost(wish: &Wish, pending: &Pending, seen: &Seen) -> bool {
     let staged = seen.staged == Some(pending.serial);
-    pending.live && staged && !wish.durable && !seen.running.contains_key(&Member::First)
+    pending.live && staged && !wish.durable && !seen.running.contains_key(&wish.lead.master)
 }
 
 fn rest(wish: &Wish, seen: &Seen) -> Stage {
+    if wish.switch.is_some() {
+        return Stage::GiveUpSwitch;
+    }
     // What begins when its tenant has paid again, maybe after days, would surprise them.
     if let Some(pending) = &wish.restore
         && pending.live
@@ -237,10 +364,14 @@ fn rest(wish: &Wish, seen: &Seen) -> Stage {
 
 fn delete(wish: &Wish, seen: &Seen) -> Stage {
     // Where there is nothing to back up, nothing is waited for.
-    let keeps = seen.prepared && wish.durable || seen.running.contains_key(&Member::First);
+    let master = wish.lead.master;
+    let keeps = seen.prepared && wish.durable || seen.running.contains_key(&master);
     if wish.last_backup && keeps {
-        return match is_silent(Member::First, seen) {
-            true => Stage::Start(Member::First),
+        if let Some(stage) = told(wish, seen).or_else(|| roles(wish, seen)) {
+            return stage;
+        }
+        return match is_silent(master, seen) {
+            true => Stage::Start(master),
             // Data that was restored just now is saved only once it is there for good.
             false if seen.untidy && wish.restore.is_none() => Stage::Tidy,
             false => Stage::Await,
@@ -248,6 +379,13 @@ fn delete(wish: &Wish, seen: &Seen) -> Stage {
     }
     let left = if seen.prepared { Stage::Remove } else { Stage::Forget };
     stop(seen, Stop::Discard).unwrap_or(left)
+}
+
+impl Wish {
+    /// Whether it consists of two engines.
+    pub(super) fn is_pair(&self) -> bool {
+        self.members.len() == 2
+    }
 }
 
 fn is_silent(member: Member, seen: &Seen) -> bool {

@@ -9,7 +9,8 @@ use ourkv_domain::instance::{Instance, Intent, Phase, Restore};
 use super::World;
 use super::gather::{Errand, Setback};
 use super::load::Loaded;
-use super::plan::{Gathered, Pending, Verdict, Wish};
+use super::password::Passing;
+use super::plan::{Gathered, Halt, Pending, Verdict, Wish};
 use super::report::Failure;
 use super::step::Step;
 use crate::engine::redis_conf;
@@ -29,6 +30,13 @@ pub(super) fn wish(world: &World, loaded: &Loaded, stand: Stand) -> Result<Wish,
         durable: redis_conf::keeps_data(&loaded.unit),
         restore: restore.transpose()?,
         last_backup: loaded.last_backup,
+        lead: instance.role.lead,
+        live: answered_before(instance),
+        switch: instance.role.switch.as_ref().map(|wish| wish.to),
+        hung: world.memory.hung(&instance.id),
+        choice: None,
+        halt: Halt::NotYet,
+        password: Passing::of(loaded),
     })
 }
 

@@ -30,8 +30,34 @@ steps! {
     StartFirst = "start_first",
     /// Starts the second engine.
     StartSecond = "start_second",
-    /// Waits until the second engine follows the first.
+    /// Waits until the replica follows the master.
     Link = "link",
+    /// Ends an engine at once and makes sure that it is gone.
+    Fence = "fence",
+    /// Asks the engines of a pair what they have.
+    Elect = "elect",
+    /// Remembers who is the master.
+    TakeOver = "take_over",
+    /// Writes down beside the data who is the master.
+    Declare = "declare",
+    /// Has an engine take writes at the address.
+    Promote = "promote",
+    /// Holds back writes until the replica has all that were made.
+    Halt = "halt",
+    /// Has the former master follow.
+    Demote = "demote",
+    /// Remembers that a planned switch is not done.
+    GiveUpSwitch = "give_up_switch",
+    /// Has the engines take the tenant's wanted password beside the former ones.
+    AdmitPassword = "admit_password",
+    /// Remembers that the wanted password gets in.
+    RecordPasswordAdmitted = "record_password_admitted",
+    /// Has the engines refuse the former passwords.
+    DismissPasswords = "dismiss_passwords",
+    /// Remembers that no former password gets in.
+    RecordPasswordReset = "record_password_reset",
+    /// Writes into the journal what was seen or done.
+    Journal = "journal",
     /// Logs in as the tenant would.
     Login = "login",
     /// Remembers that the login worked.
@@ -48,6 +74,8 @@ steps! {
     DiscardFirst = "discard_first",
     /// Stops the second engine for good.
     DiscardSecond = "discard_second",
+    /// Writes down beside its data what the store knows of it.
+    KeepManifest = "keep_manifest",
     /// Removes what is kept of it.
     Remove = "remove",
     /// Forgets it and gives back its address, its share of the zone and its meter.

@@ -22,6 +22,7 @@ pub async fn holds(substrate: &dyn Substrate, unit: &Unit) {
     each_effect_done_twice_is_done_once(substrate, unit).await;
     stopped_engines_are_gone_and_their_place_is_kept(substrate, unit).await;
     a_removed_instance_leaves_nothing(substrate, unit).await;
+    a_manifest_is_kept_while_anything_is(substrate, unit).await;
     undoing_what_never_was_is_fine(substrate, unit).await;
     if unit.instance_type == InstanceType::Redis {
         what_is_saved_can_be_put_back(substrate, unit).await;
@@ -67,6 +68,20 @@ pub async fn a_removed_instance_leaves_nothing(substrate: &dyn Substrate, unit: 
     bring_up(substrate, unit).await;
     take_down(substrate, unit).await;
     an_unknown_instance_is_absent(substrate, unit).await;
+}
+
+/// A manifest is replaced as a whole, and goes with the rest.
+pub async fn a_manifest_is_kept_while_anything_is(substrate: &dyn Substrate, unit: &Unit) {
+    assert!(!substrate.keep_manifest(unit, b"early").await.expect("nothing is kept"));
+    an_unknown_instance_is_absent(substrate, unit).await;
+    substrate.prepare(unit).await.expect("prepare");
+    assert_eq!(substrate.manifest(unit).await.expect("look"), None);
+    for text in [&b"a longer text"[..], b"short"] {
+        assert!(substrate.keep_manifest(unit, text).await.expect("keep"));
+        assert_eq!(substrate.manifest(unit).await.expect("look"), Some(text.to_vec()));
+    }
+    take_down(substrate, unit).await;
+    assert_eq!(substrate.manifest(unit).await.expect("look again"), None);
 }
 
 /// Stopping and removing succeed where there is nothing.

@@ -5,8 +5,9 @@
 //! answers at the addresses.
 
 mod held;
+mod post;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ use ourkv_domain::ids::InstanceId;
 use tokio::sync::broadcast;
 
 use self::held::Held;
+use self::post::Post;
 use super::{
-    Health, Loaded, Member, Saving, Seen, Specimen, Staging, Stop, Substrate, Trouble, Unit,
+    Health, Lead, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop,
+    Substrate, Trouble, Unit,
 };
 
 /// Deaths that a slow listener may fall behind by.
@@ -53,6 +56,28 @@ pub enum Call {
     Swap,
     /// [`Substrate::tidy`]
     Tidy,
+    /// [`Substrate::standing`]
+    Standing,
+    /// [`Substrate::pulse`]
+    Pulse,
+    /// [`Substrate::fence`]
+    Fence,
+    /// [`Substrate::declare`]
+    Declare,
+    /// [`Substrate::promote`]
+    Promote,
+    /// [`Substrate::demote`]
+    Demote,
+    /// [`Substrate::pause_writes`]
+    PauseWrites,
+    /// [`Substrate::resume_writes`]
+    ResumeWrites,
+    /// [`Substrate::keep_manifest`]
+    KeepManifest,
+    /// [`Substrate::admit_password`]
+    AdmitPassword,
+    /// [`Substrate::dismiss_passwords`]
+    DismissPasswords,
 }
 
 /// What a broken call does.
@@ -77,6 +102,10 @@ pub struct Fake {
 struct State {
     seen: HashMap<InstanceId, Seen>,
     held: HashMap<InstanceId, Held>,
+    /// What those of its engines do that run.
+    posts: HashMap<InstanceId, BTreeMap<Member, Post>>,
+    /// Whose replicas get nothing though they follow.
+    lagging: HashSet<InstanceId>,
     faults: Vec<Injected>,
     delays: HashMap<Call, Duration>,
     counts: HashMap<Call, u64>,
@@ -114,11 +143,7 @@ impl Fake {
 
     /// An engine dies on its own; says whether it ran.
     pub fn kill(&self, id: &InstanceId, member: Member) -> bool {
-        let died = self
-            .state()
-            .seen
-            .get_mut(id)
-            .is_some_and(|seen| seen.running.remove(&member).is_some());
+        let died = self.state().end(id, member);
         if died {
             self.report(id);
         }
@@ -132,7 +157,7 @@ impl Fake {
 
     /// What there is of an instance.
     pub fn seen(&self, id: &InstanceId) -> Seen {
-        self.state().seen.get(id).cloned().unwrap_or_default()
+        self.state().sight(id, Lead::default())
     }
 
     async fn enter(&self, call: Call, id: &InstanceId) -> Result<(), Trouble> {
@@ -192,8 +217,8 @@ impl State {
         Some(fault)
     }
 
-    fn running(&self, id: &InstanceId) -> BTreeMap<Member, Health> {
-        self.seen.get(id).map(|seen| seen.running.clone()).unwrap_or_default()
+    fn runs(&self, id: &InstanceId) -> bool {
+        self.posts.get(id).is_some_and(|posts| !posts.is_empty())
     }
 }
 
@@ -201,7 +226,7 @@ impl State {
 impl Substrate for Fake {
     async fn observe(&self, unit: &Unit) -> Result<Seen, Trouble> {
         self.enter(Call::Observe, &unit.id).await?;
-        Ok(self.seen(&unit.id))
+        Ok(self.state().sight(&unit.id, unit.lead))
     }
 
     async fn prepare(&self, unit: &Unit) -> Result<(), Trouble> {
@@ -216,52 +241,43 @@ impl Substrate for Fake {
     async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         self.enter(Call::Start, &unit.id).await?;
         let mut state = self.state();
-        let State { seen, held, .. } = &mut *state;
-        match seen.get_mut(&unit.id) {
-            Some(seen) if seen.prepared => {
-                if member == Member::First && !seen.running.contains_key(&member) {
-                    held.entry(unit.id.clone()).or_default().load()?;
-                }
-                seen.running.entry(member).or_insert(Health::Answering);
-                Ok(())
-            }
+        match state.seen.get(&unit.id) {
+            Some(seen) if seen.prepared => state.begin(unit, member),
             _ => Err(refused("starting", "not prepared")),
         }
     }
 
     async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
         self.enter(Call::Link, &unit.id).await?;
-        let mut state = self.state();
-        match state.seen.get_mut(&unit.id).map(|seen| &mut seen.running) {
-            Some(running) if running.len() == 2 => {
-                running.insert(Member::Second, Health::Linked);
-                Ok(())
-            }
-            _ => Err(refused("linking", "not a running pair")),
-        }
+        self.follow(unit)
     }
 
     async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
         self.enter(Call::Login, &unit.id).await?;
-        if self.state().running(&unit.id).contains_key(&Member::First) {
-            Ok(())
-        } else {
-            Err(refused("logging in", "nobody there"))
+        let state = self.state();
+        let master = state.lead(unit).master;
+        let health = state.sight(&unit.id, unit.lead).running.remove(&master);
+        match (health, state.writer(&unit.id)) {
+            (Some(Health::Answering), Some(writer)) if writer == master => {
+                state.lets_in(unit, master)
+            }
+            _ => Err(refused("logging in", "nobody there")),
         }
     }
 
     async fn stop(&self, unit: &Unit, member: Member, _stop: Stop) -> Result<(), Trouble> {
         self.enter(Call::Stop, &unit.id).await?;
-        self.kill(&unit.id, member);
+        self.state().end(&unit.id, member);
         Ok(())
     }
 
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
         self.enter(Call::Remove, &unit.id).await?;
         let mut state = self.state();
-        if !state.running(&unit.id).is_empty() {
+        if state.runs(&unit.id) {
             return Err(refused("removing", "it runs"));
         }
+        state.posts.remove(&unit.id);
         state.seen.remove(&unit.id);
         state.held.remove(&unit.id);
         Ok(())
@@ -300,6 +316,77 @@ impl Substrate for Fake {
         self.enter(Call::Tidy, &unit.id).await?;
         self.drop_leftovers(unit);
         Ok(())
+    }
+
+    async fn standing(&self, unit: &Unit) -> Result<BTreeMap<Member, Standing>, Trouble> {
+        self.enter(Call::Standing, &unit.id).await?;
+        Ok(self.stand(unit))
+    }
+
+    async fn pulse(&self, unit: &Unit, member: Member) -> Result<Pulse, Trouble> {
+        self.enter(Call::Pulse, &unit.id).await?;
+        Ok(self.feel(unit, member))
+    }
+
+    async fn fence(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.enter(Call::Fence, &unit.id).await?;
+        self.state().end(&unit.id, member);
+        Ok(())
+    }
+
+    async fn declare(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::Declare, &unit.id).await?;
+        self.write_lead(unit)
+    }
+
+    async fn promote(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::Promote, &unit.id).await?;
+        self.open(unit)
+    }
+
+    async fn demote(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.enter(Call::Demote, &unit.id).await?;
+        self.close(unit, member)
+    }
+
+    async fn pause_writes(
+        &self,
+        unit: &Unit,
+        member: Member,
+        limit: Duration,
+    ) -> Result<(), Trouble> {
+        self.enter(Call::PauseWrites, &unit.id).await?;
+        self.pause(unit, member, Some(limit))
+    }
+
+    async fn resume_writes(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.enter(Call::ResumeWrites, &unit.id).await?;
+        self.pause(unit, member, None)
+    }
+
+    async fn manifest(&self, unit: &Unit) -> Result<Option<Vec<u8>>, Trouble> {
+        let state = self.state();
+        Ok(state.held.get(&unit.id).and_then(|held| held.manifest.clone()))
+    }
+
+    async fn keep_manifest(&self, unit: &Unit, text: &[u8]) -> Result<bool, Trouble> {
+        self.enter(Call::KeepManifest, &unit.id).await?;
+        let mut state = self.state();
+        let held = state.held.get_mut(&unit.id);
+        Ok(held.is_some_and(|held| {
+            held.manifest = Some(text.to_vec());
+            true
+        }))
+    }
+
+    async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::AdmitPassword, &unit.id).await?;
+        self.take_passwords(unit)
+    }
+
+    async fn dismiss_passwords(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.enter(Call::DismissPasswords, &unit.id).await?;
+        self.take_passwords(unit)
     }
 
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {

@@ -8,20 +8,25 @@
 pub mod contract;
 mod dataset;
 pub mod fake;
+mod gate;
 pub mod local;
+mod standing;
 mod trouble;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{EngineVersion, Instance, InstanceType, NodeType, Secrets};
+pub use ourkv_domain::instance::{Lead, Member};
 use ourkv_domain::parameter::Parameters;
-use strum::{Display, VariantArray};
 use tokio::sync::broadcast;
 
 pub use dataset::{ByteStream, Loaded, Saving, Specimen, Staging};
+pub use gate::Gate;
+pub use standing::{Kept, Link, Pulse, Replication, Standing};
 pub use trouble::Trouble;
 
 /// All that a substrate is told about one instance.
@@ -47,6 +52,8 @@ pub struct Unit {
     pub parameters: Parameters,
     /// Its passwords.
     pub secrets: Secrets,
+    /// Who is the master; where the place knows a later decision, that one holds.
+    pub lead: Lead,
 }
 
 impl Unit {
@@ -62,6 +69,7 @@ impl Unit {
             connections: instance.spec.connections,
             address: SocketAddrV4::new(instance.endpoint.serving_ip, instance.endpoint.port),
             parameters: instance.parameters.clone(),
+            lead: instance.role.lead,
             secrets,
         }
     }
@@ -76,16 +84,16 @@ impl Unit {
             }
         }
     }
-}
 
-/// One engine of an instance; the first one starts as the master.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Display, VariantArray)]
-#[strum(serialize_all = "lowercase")]
-pub enum Member {
-    /// Holds the instance's address.
-    First,
-    /// Follows the first.
-    Second,
+    /// Whether it consists of two engines.
+    pub fn is_pair(&self) -> bool {
+        self.members().len() == 2
+    }
+
+    /// The engine that follows the master, where there are two.
+    pub fn replica(&self) -> Option<Member> {
+        self.is_pair().then(|| self.lead.master.other())
+    }
 }
 
 /// What a substrate sees of one instance.
@@ -101,6 +109,8 @@ pub struct Seen {
     pub staged: Option<i64>,
     /// Whether there is something for [`Substrate::tidy`] to remove.
     pub untidy: bool,
+    /// The last decision about its master that was written down here.
+    pub lead: Lead,
 }
 
 /// How a running engine does.
@@ -112,6 +122,10 @@ pub enum Health {
     Answering,
     /// It answers and follows its master over a live link.
     Linked,
+    /// It answers and is not at its post, by the latest decision that the unit or the place knows:
+    /// the master that is nobody's address or follows somebody, the replica that holds the address
+    /// or calls itself a master.
+    Astray,
 }
 
 /// A place where engines run.
@@ -124,11 +138,12 @@ pub trait Substrate: Send + Sync + 'static {
     /// Makes the place for its data.
     async fn prepare(&self, unit: &Unit) -> Result<(), Trouble>;
 
-    /// Starts one engine and returns when it answers its admin login with the limits and
-    /// parameters that were asked for, read back.
+    /// Starts one engine at its post, as the master at the address or as a replica, and returns
+    /// when it answers its admin login with the limits and parameters that were asked for, read
+    /// back.
     async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble>;
 
-    /// Returns when the second member follows the first over a live link.
+    /// Returns when the replica follows the master over a live link.
     async fn link(&self, unit: &Unit) -> Result<(), Trouble>;
 
     /// Logs in at the returned address exactly as the tenant would and gets a PONG; without a
@@ -139,15 +154,16 @@ pub trait Substrate: Send + Sync + 'static {
     /// data first.
     async fn stop(&self, unit: &Unit, member: Member, stop: Stop) -> Result<(), Trouble>;
 
-    /// Has an engine save its data while it serves: the second one where it follows the first,
-    /// else the first. Returns when the save has begun.
+    /// Has an engine save its data while it serves: the replica where it follows the master, else
+    /// the master. Returns when the save has begun.
     async fn save(&self, unit: &Unit) -> Result<Saving, Trouble>;
 
     /// Removes what a save left that was interrupted, and ends it where it still runs.
     async fn forget_save(&self, unit: &Unit) -> Result<(), Trouble>;
 
-    /// Puts data beside the data in force, durable and as a whole, or not at all. Engines may run
-    /// meanwhile. Replaces what was staged before.
+    /// Puts data beside the data in force, as a whole or not at all, whatever ends in between.
+    /// Engines may run meanwhile. Replaces what was staged before. Where it replaces no data, a
+    /// machine that ends before an engine has started on it may leave nothing of it.
     async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble>;
 
     /// Has a throw-away engine load what is staged.
@@ -164,11 +180,62 @@ pub trait Substrate: Send + Sync + 'static {
     /// also the file that it loaded: what is over must not come back after a crash.
     async fn tidy(&self, unit: &Unit) -> Result<(), Trouble>;
 
+    /// What was last kept by [`Self::keep_manifest`], if anything.
+    async fn manifest(&self, unit: &Unit) -> Result<Option<Vec<u8>>, Trouble>;
+
+    /// Keeps a text beside the instance's data, as a whole and durably, in place of the one before.
+    /// False, and it is not kept, where nothing is kept of the instance.
+    async fn keep_manifest(&self, unit: &Unit, text: &[u8]) -> Result<bool, Trouble>;
+
     /// Removes all that is kept of an instance whose engines are stopped.
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble>;
 
     /// Every instance that something is kept or running of, known to the store or not.
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble>;
+
+    /// What the engines know of each other, and what they have. Quick: a decision waits for it.
+    /// An engine that does not answer within a fraction of a second has no replication.
+    async fn standing(&self, unit: &Unit) -> Result<BTreeMap<Member, Standing>, Trouble>;
+
+    /// The sign of life that an engine gives, by two independent ways at once where it holds the
+    /// address: its admin socket and the address itself. Takes about a second at most.
+    async fn pulse(&self, unit: &Unit, member: Member) -> Result<Pulse, Trouble>;
+
+    /// Ends one engine at once, also one that hangs, and returns when it is proven to be gone and
+    /// with it whatever it held. Nothing is reported by [`Self::deaths`].
+    async fn fence(&self, unit: &Unit, member: Member) -> Result<(), Trouble>;
+
+    /// Writes the unit's lead down, durably. Never replaces a later decision with an earlier one:
+    /// that is an error.
+    async fn declare(&self, unit: &Unit) -> Result<(), Trouble>;
+
+    /// Has the engine of the unit's master, which runs, follow nobody and then hold the address.
+    /// Nobody else does when this is called.
+    async fn promote(&self, unit: &Unit) -> Result<(), Trouble>;
+
+    /// Has the former master, which runs, leave the address, close the sessions of clients and
+    /// follow the unit's master. It may be ended instead.
+    async fn demote(&self, unit: &Unit, member: Member) -> Result<(), Trouble>;
+
+    /// Has an engine make clients wait that want to write, until that time is over or
+    /// [`Self::resume_writes`] is called.
+    async fn pause_writes(
+        &self,
+        unit: &Unit,
+        member: Member,
+        limit: Duration,
+    ) -> Result<(), Trouble>;
+
+    /// Lets clients write again.
+    async fn resume_writes(&self, unit: &Unit, member: Member) -> Result<(), Trouble>;
+
+    /// Has every engine that runs take the tenant's wanted password, and proves it by a login to
+    /// each. Former ones stay good where an engine knows several. Nobody is disconnected.
+    async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble>;
+
+    /// Has every engine that runs refuse all passwords of the tenant but the wanted one. Nobody is
+    /// disconnected.
+    async fn dismiss_passwords(&self, unit: &Unit) -> Result<(), Trouble>;
 
     /// Instances of which an engine ended, as it happens.
     fn deaths(&self) -> broadcast::Receiver<InstanceId>;

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use ourkv_control::backup::{Dataset, Datasets};
 use ourkv_control::reconciler::{Delays, Handle, Reconciler, Settings};
 use ourkv_control::substrate::fake::Fake;
-use ourkv_control::substrate::{Substrate, Trouble, Unit};
+use ourkv_control::substrate::{Lead, Substrate, Trouble, Unit};
 use ourkv_domain::account::Account;
 use ourkv_domain::backup::{BackupId, EngineKind, EngineStamp};
 use ourkv_domain::billing::{Money, price};
@@ -23,7 +23,7 @@ use ourkv_domain::clock::{Clock, ManualClock};
 use ourkv_domain::ids::{AccountId, InstanceId, NodeId, RegionId, ZoneId};
 use ourkv_domain::instance::{
     Charge, Endpoint, EngineVersion, Instance, InstanceType, Intent, Network, NodeType, Observed,
-    Phase, Restore, Secrets, Spec,
+    Phase, Restore, Role, Secrets, Spec,
 };
 use ourkv_domain::mint::Mint;
 use ourkv_domain::parameter::Parameters;
@@ -202,6 +202,7 @@ impl World {
             },
             dataset: 0,
             restore: None,
+            role: Role::default(),
             id,
         }
     }
@@ -348,6 +349,7 @@ pub(crate) fn secrets() -> Secrets {
         password: Some(Secret::from("Passw0rd!")),
         admin: Secret::from("admin0secret"),
         replication: Secret::from("replication0secret"),
+        change: None,
     }
 }
 
@@ -364,5 +366,6 @@ pub(crate) fn unit(instance_type: InstanceType, node_type: NodeType) -> Unit {
         address: std::net::SocketAddrV4::new([127, 241, 7, 1].into(), instance_type.port()),
         parameters: Parameters::defaults(instance_type, EngineVersion::V5_0),
         secrets: secrets(),
+        lead: Lead::default(),
     }
 }

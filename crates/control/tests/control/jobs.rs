@@ -158,6 +158,32 @@ async fn a_clock_that_goes_back_charges_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_clock_that_jumps_ends_and_charges_nothing() {
+    let story = Story::new(times(month(), 2)).await;
+    let metered = story.world.create(SHAPES[0]).await;
+    let paid = story.buy(one(), None).await;
+    let renewed = story.buy(one(), Some(one())).await;
+    story.run().await;
+    let balance = story.balance().await;
+    for jump in [HOUR, -HOUR, -HOUR, HOUR, DAY * 3650, -DAY * 3650, DAY * 31, -DAY * 31] {
+        story.world.clock.jump(jump);
+        assert_eq!(story.run().await, 0, "{jump}");
+    }
+    // Nor one that jumped by years while the machine was off, but for the day that may be true.
+    story.world.clock.reboot();
+    story.world.clock.jump(DAY * 3650);
+    assert_eq!(story.run().await, 24);
+    for id in [&metered, &paid, &renewed] {
+        assert_eq!(story.intent(id).await, Intent::Run);
+    }
+    assert_eq!(story.ledger(&metered).await.len(), 24);
+    assert_eq!(story.ledger(&renewed).await.len(), 1);
+    assert_eq!(story.balance().await, balance.checked_sub(times(hour(), 24)).unwrap());
+    // What it was set to goes on by the hour.
+    assert_eq!(story.pass(HOUR).await, 1);
+}
+
+#[tokio::test]
 async fn many_meters_are_charged_for_a_long_absence() {
     let story = Story::new(Money::ZERO).await;
     let mut ids = Vec::new();

@@ -7,11 +7,14 @@ use ourkv_control::backup;
 
 mod backups;
 mod common;
+mod failover;
 mod jobs;
 mod jobs_backups;
 mod keeping;
+mod keepsake;
 #[path = "../../src/backup/object_server.rs"]
 mod object_server;
+mod passwords;
 mod reconciler;
 mod restore;
 mod substrate_contract;

@@ -1,5 +1,6 @@
 //! What the reconciler makes of intents, deaths and trouble.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use jiff::SignedDuration;
 use ourkv_control::reconciler::{Delays, Settings};
 use ourkv_control::substrate::fake::{Call, Fake, Fault};
 use ourkv_control::substrate::{
-    Health, Loaded, Member, Saving, Seen, Specimen, Staging, Stop, Substrate, Trouble, Unit,
+    Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop, Substrate,
+    Trouble, Unit,
 };
 use ourkv_domain::billing::Money;
 use ourkv_domain::ids::{InstanceId, NodeId};
@@ -416,6 +418,68 @@ impl Substrate for Twice {
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
         self.0.remove(unit).await?;
         self.0.remove(unit).await
+    }
+
+    async fn standing(&self, unit: &Unit) -> Result<BTreeMap<Member, Standing>, Trouble> {
+        self.0.standing(unit).await
+    }
+
+    async fn pulse(&self, unit: &Unit, member: Member) -> Result<Pulse, Trouble> {
+        self.0.pulse(unit, member).await
+    }
+
+    async fn fence(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.0.fence(unit, member).await?;
+        self.0.fence(unit, member).await
+    }
+
+    async fn declare(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.declare(unit).await?;
+        self.0.declare(unit).await
+    }
+
+    async fn promote(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.promote(unit).await?;
+        self.0.promote(unit).await
+    }
+
+    async fn demote(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.0.demote(unit, member).await?;
+        self.0.demote(unit, member).await
+    }
+
+    async fn pause_writes(
+        &self,
+        unit: &Unit,
+        member: Member,
+        limit: Duration,
+    ) -> Result<(), Trouble> {
+        self.0.pause_writes(unit, member, limit).await?;
+        self.0.pause_writes(unit, member, limit).await
+    }
+
+    async fn resume_writes(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.0.resume_writes(unit, member).await?;
+        self.0.resume_writes(unit, member).await
+    }
+
+    async fn manifest(&self, unit: &Unit) -> Result<Option<Vec<u8>>, Trouble> {
+        self.0.manifest(unit).await
+    }
+
+    async fn keep_manifest(&self, unit: &Unit, text: &[u8]) -> Result<bool, Trouble> {
+        self.0.keep_manifest(unit, text).await?;
+        self.0.keep_manifest(unit, text).await
+    }
+
+    async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.admit_password(unit).await?;
+        self.0.admit_password(unit).await
+    }
+
+    async fn dismiss_passwords(&self, unit: &Unit) -> Result<(), Trouble> {
+        self.0.dismiss_passwords(unit).await?;
+        self.0.dismiss_passwords(unit).await
     }
 
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {

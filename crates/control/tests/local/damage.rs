@@ -232,7 +232,7 @@ async fn a_trial_that_nobody_waits_for_is_ended() {
 
 /// A program in place of an engine, which says under which limits it runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_is_confined_before_it_reads_anything() {
+async fn a_trial_has_its_bounds_before_it_reads_anything() {
     let ground = Ground::new(89);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("redis-server");
@@ -242,7 +242,7 @@ async fn an_engine_is_confined_before_it_reads_anything() {
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     let version = (7, 0, 15);
     let binary = Binary { path, kind: Kind::Redis, version, from_distribution: true };
-    let local = ground.local(Engines::of(vec![binary.clone()]));
+    let local = ground.local_of_scripts(Engines::of(vec![binary.clone()]));
     let told = tried(&local, &binary, stream(b"REDIS0010")).await.unwrap_err();
     let Trouble::Dataset { reason } = told else { panic!("{told}") };
     // 1 GB and twice 64 MB; 2 minutes and a second for each 4 MB.

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use ourkv_control::engine::{Binary, Engines, Kind};
 use ourkv_control::substrate::local::Local;
-use ourkv_control::substrate::{ByteStream, Member, Stop, Substrate, Trouble, Unit};
+use ourkv_control::substrate::local::confine::{Confine, Confinement};
+use ourkv_control::substrate::{ByteStream, Lead, Member, Stop, Substrate, Trouble, Unit};
 use ourkv_domain::backup::EngineStamp;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{EngineVersion, InstanceType, NodeType, Secrets};
@@ -75,6 +76,20 @@ impl Ground {
         Local::new(self.data.path(), engines, HostAddresses::LoopbackOnly).unwrap()
     }
 
+    /// Engines are scripts of the test, and not confined: no engine is a script.
+    pub(crate) fn local_of_scripts(&self, engines: Engines) -> Local {
+        let confinement = Confinement { confine: Confine::Off, ..Confinement::default() };
+        self.confined(engines, confinement).unwrap()
+    }
+
+    pub(crate) fn confined(
+        &self,
+        engines: Engines,
+        confinement: Confinement,
+    ) -> Result<Local, Trouble> {
+        Local::confined(self.data.path(), engines, HostAddresses::LoopbackOnly, confinement, None)
+    }
+
     pub(crate) fn unit(
         &mut self,
         kind: InstanceType,
@@ -93,10 +108,12 @@ impl Ground {
             connections: 50,
             address: SocketAddrV4::new(ip, kind.port()),
             parameters: Parameters::defaults(kind, version),
+            lead: Lead::default(),
             secrets: Secrets {
                 password: Some(PASSWORD.into()),
                 admin: ADMIN.into(),
                 replication: LINK.into(),
+                change: None,
             },
         }
     }

@@ -1,6 +1,8 @@
 //! Data put into instances of every installed version: it is there, it stays as long as it
 //! should, and whatever was interrupted can be done again.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use futures::StreamExt;
 use ourkv_control::engine::{Binary, Engines};
@@ -207,6 +209,42 @@ async fn a_pair_serves_its_old_data_until_the_swap_and_the_new_from_then_on() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_the_system_has_of_a_clone_ends_with_the_run_of_the_machine() {
+    let mut ground = Ground::new(70);
+    let binary = usual_redis().await;
+    let version = EngineVersion::V5_0;
+    let local = ground.local(Engines::of(vec![binary.clone()]));
+    let source = ground.redis(NodeType::StandAlone, version);
+    bring_up(&local, &source).await;
+    fill(&source, 50, 100).await;
+    let data = saved(&local, &source).await;
+    take_down(&local, &source).await;
+
+    let unit = ground.redis(NodeType::MasterSlave, version);
+    let staging = || Staging { serial: 1, engine: stamp(&binary), bytes: stream(&data) };
+    local.prepare(&unit).await.unwrap();
+    local.stage(&unit, staging()).await.unwrap();
+    assert_eq!(sight(&local, &unit).await, (0, Some(1), true));
+    let first = ground.directory(&unit, Member::First);
+    let marked = |directory: &Path| {
+        let text = std::fs::read_to_string(directory.join("dataset.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let next = first.with_file_name("next");
+    let mut mark = marked(&next);
+    mark["run"] = "another".into();
+    std::fs::write(next.join("dataset.json"), mark.to_string()).unwrap();
+    assert_eq!(sight(&local, &unit).await, (0, None, true));
+
+    local.stage(&unit, staging()).await.unwrap();
+    local.swap(&unit, 1).await.unwrap();
+    bring_up(&local, &unit).await;
+    assert_eq!(marked(&first).get("run"), None, "the disk has it");
+    assert_eq!(keys(&unit).await, 50);
+    take_down(&local, &unit).await;
+}
+
 /// The replica has as many keys as that, by its own save.
 async fn replica_has(ground: &Ground, local: &Local, unit: &Unit, binary: &Binary, keys: u64) {
     let replica = ground.pid(unit, Member::Second);
@@ -381,85 +419,4 @@ async fn a_cache_takes_no_data() {
     local.tidy(&cache).await.unwrap();
     assert_eq!(sight(&local, &cache).await, (0, None, false));
     take_down(&local, &cache).await;
-}
-
-/// A clone of an instance that keeps nothing is loaded while its data come; the engine is the
-/// one that serves in the end.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clones_engine_reads_its_data_while_they_come() {
-    let mut ground = Ground::new(79);
-    for (binary, version) in each_redis().await {
-        let local = ground.local(Engines::of(vec![binary.clone()]));
-        let source = ground.redis(NodeType::StandAlone, version);
-        bring_up(&local, &source).await;
-        fill(&source, 2_000, 1_000).await;
-        let data = saved(&local, &source).await;
-        take_down(&local, &source).await;
-        let clone = ground.redis(NodeType::StandAlone, version);
-        local.prepare(&clone).await.unwrap();
-        let staging = Staging { serial: 1, engine: stamp(&binary), bytes: stream(&data) };
-        local.stage(&clone, staging).await.unwrap();
-        let next = ground.directory(&clone, Member::First).with_file_name("next");
-        let ahead = super::ground::processes_in(&next);
-        assert_eq!(ahead.len(), 1, "{binary}");
-        assert!(local.observe(&clone).await.unwrap().running.is_empty(), "{binary}");
-        local.swap(&clone, 1).await.unwrap();
-        bring_up(&local, &clone).await;
-        assert_eq!(ground.pid(&clone, Member::First), ahead[0], "{binary}");
-        assert_eq!(keys(&clone).await, 2_000, "{binary}");
-        // Its end is news, and the file is there until it is tidied.
-        let mut deaths = local.deaths();
-        kill(ahead[0]);
-        assert_eq!(deaths.recv().await.unwrap(), clone.id, "{binary}");
-        bring_up(&local, &clone).await;
-        assert_eq!(keys(&clone).await, 2_000, "{binary}");
-        take_down(&local, &clone).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_was_started_ahead_does_not_outlive_what_it_was_started_for() {
-    let mut ground = Ground::new(80);
-    let binary = usual_redis().await;
-    let local = ground.local(Engines::of(vec![binary.clone()]));
-    let source = ground.redis(NodeType::StandAlone, EngineVersion::V5_0);
-    bring_up(&local, &source).await;
-    fill(&source, 2_000, 1_000).await;
-    let data = saved(&local, &source).await;
-    take_down(&local, &source).await;
-    let nothing_runs = || super::ground::processes_in(ground.data.path()).is_empty();
-    let clone = Ground::new(80).redis(NodeType::StandAlone, EngineVersion::V5_0);
-    let staging = || Staging { serial: 1, engine: stamp(&binary), bytes: stream(&data) };
-    local.prepare(&clone).await.unwrap();
-    broken_stage(&local, &clone, &binary, &data).await;
-    super::saves::until("it outlives a stream that broke", nothing_runs).await;
-    local.stage(&clone, staging()).await.unwrap();
-    local.stage(&clone, staging()).await.unwrap();
-    assert_eq!(super::ground::processes_in(ground.data.path()).len(), 1);
-    local.tidy(&clone).await.unwrap();
-    super::saves::until("it outlives its data", nothing_runs).await;
-    local.stage(&clone, staging()).await.unwrap();
-    local.remove(&clone).await.unwrap();
-    super::saves::until("it outlives its instance", nothing_runs).await;
-    // Nobody reads on: the stream of data stands still, and is left.
-    local.prepare(&clone).await.unwrap();
-    let first = futures::stream::iter([Ok(Bytes::copy_from_slice(&data[..100_000]))]);
-    let bytes = first.chain(futures::stream::pending()).boxed();
-    let stage = local.stage(&clone, Staging { bytes, ..staging() });
-    let left = tokio::time::timeout(std::time::Duration::from_millis(300), stage).await;
-    assert!(left.is_err());
-    super::saves::until("it outlives its stage", nothing_runs).await;
-    // An address that somebody else has: told when the instance is started, and not before.
-    // The kernel closes what was open a moment after a process is gone.
-    let mut stranger = None;
-    super::saves::until("its address stays taken", || {
-        stranger = std::net::TcpListener::bind(clone.address).ok();
-        stranger.is_some()
-    })
-    .await;
-    local.stage(&clone, staging()).await.unwrap();
-    local.swap(&clone, 1).await.unwrap();
-    let refused = local.start(&clone, Member::First).await.unwrap_err();
-    assert!(matches!(refused, Trouble::AddressInUse { .. }), "{refused}");
-    take_down(&local, &clone).await;
 }

@@ -71,7 +71,7 @@ async fn an_engine_that_ends_at_once_is_told_with_its_last_words() {
     let mut ground = Ground::new(53);
     let directory = tempfile::tempdir().unwrap();
     let body = format!("cat >/dev/null; echo \"bad {PASSWORD} in /etc/x\" >&2; exit 1");
-    let local = ground.local(fake_engine(directory.path(), &body));
+    let local = ground.local_of_scripts(fake_engine(directory.path(), &body));
     let unit = ground.redis(NodeType::StandAlone, EngineVersion::V5_0);
     local.prepare(&unit).await.unwrap();
     for _ in 0..3 {
@@ -89,7 +89,7 @@ async fn an_engine_that_ends_at_once_is_told_with_its_last_words() {
 async fn an_engine_that_never_reads_its_configuration_is_told() {
     let mut ground = Ground::new(54);
     let directory = tempfile::tempdir().unwrap();
-    let local = ground.local(fake_engine(directory.path(), "exit 0"));
+    let local = ground.local_of_scripts(fake_engine(directory.path(), "exit 0"));
     let unit = ground.redis(NodeType::StandAlone, EngineVersion::V5_0);
     local.prepare(&unit).await.unwrap();
     let ended = local.start(&unit, Member::First).await.unwrap_err();
@@ -168,7 +168,7 @@ fn engines_that_hang_at_their_start_keep_no_thread_from_others() {
         let hung: Vec<_> = (0..threads)
             .map(|_| {
                 let unit = ground.redis(NodeType::StandAlone, EngineVersion::V5_0);
-                let local = ground.local(hanging.clone());
+                let local = ground.local_of_scripts(hanging.clone());
                 tokio::spawn(async move { local.start(&unit, Member::First).await })
             })
             .collect();

@@ -4,13 +4,17 @@ mod kind;
 pub mod name;
 pub mod password;
 pub mod phase;
+mod role;
+mod secrets;
 
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
 pub use kind::{ChargeType, EngineVersion, InstanceType, NetworkType, NodeType};
-pub use phase::{Intent, Observed, Phase, Status};
+pub use phase::{Intent, Observed, Pending, Phase, Status};
+pub use role::{Lead, Member, Role, SwitchWish};
+pub use secrets::{PasswordChange, Secrets, Stride};
 
 use self::name::InstanceName;
 use crate::backup::BackupId;
@@ -18,7 +22,6 @@ use crate::billing::period::Months;
 use crate::event::{Event, EventKind};
 use crate::ids::{AccountId, InstanceId, NodeId, RegionId, VSwitchId, VpcId, ZoneId};
 use crate::parameter::Parameters;
-use crate::secret::Secret;
 
 /// One instance, as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +61,23 @@ pub struct Instance {
     pub dataset: i64,
     /// The restore that is to be done, if any.
     pub restore: Option<Restore>,
+    /// Which of its engines is the master, and whether that is to change.
+    pub role: Role,
 }
 
 impl Instance {
     /// The state shown to its owner; `None` when it is gone for them.
     pub fn status(&self) -> Option<Status> {
-        Status::of(self.intent, &self.observed.phase, self.restore.is_some())
+        Status::of(self.intent, &self.observed.phase, self.pending())
+    }
+
+    /// What is to be done about it while it serves.
+    pub fn pending(&self) -> Pending {
+        match (&self.restore, &self.role.switch) {
+            (Some(_), _) => Pending::Restore,
+            (None, Some(_)) => Pending::Switch,
+            (None, None) => Pending::Nothing,
+        }
     }
 
     /// Whether there are data that a backup can be taken of. An engine that is not running has
@@ -186,15 +200,4 @@ impl Charge {
             Self::PrePaid { .. } => ChargeType::PrePaid,
         }
     }
-}
-
-/// The secrets of one instance. The store keeps them sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Secrets {
-    /// The tenant's password; without one nobody can log in.
-    pub password: Option<Secret>,
-    /// The password of ourkv's own admin login.
-    pub admin: Secret,
-    /// The password of the replication link.
-    pub replication: Secret,
 }

@@ -18,6 +18,17 @@ pub enum Intent {
     Delete,
 }
 
+/// What is to be done about an instance that answered before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
+pub enum Pending {
+    /// Nothing that is shown.
+    Nothing,
+    /// Its data are to be replaced by those of a backup.
+    Restore,
+    /// Its engines are to exchange their roles.
+    Switch,
+}
+
 /// What an instance was last seen to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
@@ -109,18 +120,19 @@ pub enum Status {
 }
 
 impl Status {
-    /// The word for an intent, a phase and whether a restore is pending; `None` when the instance
-    /// is gone for its owner. A new instance that begins with a backup's data is `Creating`.
-    pub fn of(intent: Intent, phase: &Phase, restoring: bool) -> Option<Self> {
+    /// The word for an intent, a phase and what is pending; `None` when the instance is gone for
+    /// its owner. A new instance that begins with a backup's data is `Creating`.
+    pub fn of(intent: Intent, phase: &Phase, pending: Pending) -> Option<Self> {
         match (intent, phase) {
             (Intent::Delete, _) => None,
             (Intent::Stop, _) => Some(Self::Inactive),
             (Intent::Run, Phase::Creating { .. }) => Some(Self::Creating),
-            (Intent::Run, Phase::Normal | Phase::Unavailable { .. }) if restoring => {
-                Some(Self::BackupRecovering)
-            }
-            (Intent::Run, Phase::Normal) => Some(Self::Normal),
-            (Intent::Run, Phase::Unavailable { .. }) => Some(Self::Unavailable),
+            (Intent::Run, Phase::Normal | Phase::Unavailable { .. }) => Some(match pending {
+                Pending::Restore => Self::BackupRecovering,
+                Pending::Switch => Self::HASwitching,
+                Pending::Nothing if *phase == Phase::Normal => Self::Normal,
+                Pending::Nothing => Self::Unavailable,
+            }),
             (Intent::Run, Phase::Inactive) => Some(Self::Changing),
         }
     }
@@ -150,7 +162,7 @@ mod tests {
         #[case] phase: Phase,
         #[case] status: Option<Status>,
     ) {
-        assert_eq!(Status::of(intent, &phase, false), status);
+        assert_eq!(Status::of(intent, &phase, Pending::Nothing), status);
     }
 
     #[rstest]
@@ -160,12 +172,17 @@ mod tests {
     #[case(Intent::Run, Phase::Inactive, Some(Status::Changing))]
     #[case(Intent::Stop, Phase::Normal, Some(Status::Inactive))]
     #[case(Intent::Delete, Phase::Normal, None)]
-    fn a_pending_restore_is_shown_of_what_answered_before(
+    fn what_is_pending_is_shown_of_what_answered_before(
         #[case] intent: Intent,
         #[case] phase: Phase,
         #[case] status: Option<Status>,
     ) {
-        assert_eq!(Status::of(intent, &phase, true), status);
+        assert_eq!(Status::of(intent, &phase, Pending::Restore), status);
+        let switching = match status {
+            Some(Status::BackupRecovering) => Some(Status::HASwitching),
+            other => other,
+        };
+        assert_eq!(Status::of(intent, &phase, Pending::Switch), switching);
     }
 
     #[test]

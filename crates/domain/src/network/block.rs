@@ -39,6 +39,11 @@ impl LoopbackBlock {
         }
     }
 
+    /// All of it.
+    pub fn net(self) -> Ipv4Net {
+        self.0
+    }
+
     /// The first quarter: the classic network.
     pub fn classic(self) -> Ipv4Net {
         net(self.at(0), 18)

@@ -2,11 +2,16 @@
 //!
 //! Every figure is taken in one run, beside its floor, on the real release binary and real
 //! engines; only the throughput of figure (f) runs on an in-memory substrate, in a process of its
-//! own. Everything is bounded in count and time, stays on loopback addresses, and is ended by pid
-//! whatever happens. `docs/benchmarks.md` says what each figure means.
+//! own. `docs/benchmarks.md` says what each figure means.
+//!
+//! `make chaos` and `make soak` are [`chaos`]: `docs/reliability.md`.
+//!
+//! Everything is bounded in count and time, stays on loopback addresses, and is ended by pid
+//! whatever happens.
 
 mod backup;
 mod bare;
+mod chaos;
 mod client;
 mod creation;
 mod crowd;
@@ -26,7 +31,7 @@ mod throughput;
 use std::path::Path;
 use std::process::ExitCode;
 
-use ground::{Ground, say};
+use ground::{Ground, LONGEST_RUN, say};
 use table::Table;
 
 /// One figure: the letters it is chosen by, and what measures it.
@@ -51,6 +56,10 @@ fn main() -> ExitCode {
         say("nothing is measured unless `cargo bench` asks for it");
         return ExitCode::SUCCESS;
     }
+    let mut words = arguments.iter().filter(|argument| !argument.starts_with('-'));
+    if words.next().is_some_and(|word| word == chaos::ARGUMENT) {
+        return ended(survive(&words.cloned().collect::<Vec<_>>()));
+    }
     let chosen: String =
         arguments.iter().filter(|argument| !argument.starts_with('-')).cloned().collect();
     ended(run(&chosen))
@@ -66,10 +75,17 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
+/// Runs chaos instead of figures.
+fn survive(arguments: &[String]) -> anyhow::Result<()> {
+    let options = chaos::Options::parse(arguments)?;
+    ground::watch_signals(options.longest())?;
+    chaos::run(&Ground::claim()?, options)
+}
+
 /// Measures the chosen figures, all if none is chosen. A figure that can't be taken does not keep
 /// the others from being taken, nor from being printed.
 fn run(chosen: &str) -> anyhow::Result<()> {
-    ground::watch_signals()?;
+    ground::watch_signals(LONGEST_RUN)?;
     let ground = Ground::claim()?;
     let mut table = Table::default();
     let mut failed = Vec::new();

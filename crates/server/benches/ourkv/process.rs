@@ -52,6 +52,13 @@ impl Process {
         until("a process ends when it is told to", Duration::from_millis(1), || self.ended())?;
         Ok(())
     }
+
+    /// Ends it at once, and waits for that.
+    pub(crate) fn kill(mut self) -> anyhow::Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
 }
 
 impl Drop for Process {

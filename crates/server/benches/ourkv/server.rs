@@ -84,7 +84,17 @@ impl<'a> Server<'a> {
 
     /// How many instances have something left on the disk.
     pub(crate) fn left(&self) -> anyhow::Result<usize> {
-        Ok(std::fs::read_dir(self.dir.join("data/engines"))?.count())
+        Ok(std::fs::read_dir(self.engines())?.count())
+    }
+
+    /// Ends the server at once, as a power cut of its process would; engines go on.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.take().map_or(Ok(()), Process::kill)
+    }
+
+    /// Where engines run.
+    pub(crate) fn engines(&self) -> PathBuf {
+        self.dir.join("data/engines")
     }
 
     fn check_runs(&mut self) -> anyhow::Result<()> {
@@ -108,6 +118,8 @@ impl<'a> Server<'a> {
             // Neither is part of what is measured, and both work on after it.
             .env("OURKV_BACKUP_PROVE", "false")
             .env("OURKV_BACKUP_FINAL", "false")
+            // A measurement leaves the packet filter of the machine as it is.
+            .env("OURKV_NETWORK_WHITELIST", "off")
             .stdin(Stdio::null())
             .stderr(log_file(&self.dir)?);
         Ok(command)

@@ -42,6 +42,7 @@ impl From<StoreError> for Failure {
             | StoreError::Statement { .. }
             | StoreError::Inconsistent { .. }
             | StoreError::Unreadable { .. }
+            | StoreError::Superseded
             | StoreError::Panicked => Self::Internal(Box::new(error)),
         }
     }

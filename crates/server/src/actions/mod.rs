@@ -5,12 +5,14 @@
 //! [`Ctx`] holds nothing to do so with. [`ACTIONS`] drives routing, `ourkv call`, `ourkv actions`
 //! and the coverage test; adding an action is a file and a line there.
 
+pub mod account;
 pub mod backup;
 pub mod catalogue;
 mod ctx;
 mod failure;
 pub mod instance;
 mod parameter;
+pub mod security;
 mod time;
 
 use async_trait::async_trait;
@@ -26,6 +28,7 @@ pub(crate) use failure::refusals;
 
 /// Every action that ourkv knows, by name.
 pub static ACTIONS: &[&dyn Action] = &[
+    &account::ResetAccountPassword,
     &backup::CreateBackup,
     &backup::DeleteBackup,
     &backup::DescribeBackupPolicy,
@@ -37,8 +40,12 @@ pub static ACTIONS: &[&dyn Action] = &[
     &instance::DeleteInstance,
     &instance::DescribeInstanceAttribute,
     &instance::DescribeInstances,
+    &instance::ModifyInstanceAttribute,
+    &instance::SwitchInstanceHA,
     &catalogue::DescribeRegions,
     &catalogue::DescribeZones,
+    &security::DescribeSecurityIps,
+    &security::ModifySecurityIps,
 ];
 
 /// The action of a name, as the API spells it.

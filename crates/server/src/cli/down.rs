@@ -16,6 +16,7 @@ use ourkv_store::Tx;
 
 use super::{Context, output};
 use crate::opening::{DataDir, Opened, ServeLock};
+use crate::whitelist;
 
 /// Engines that are stopped at a time: most of that is waiting for disks.
 const AT_ONCE: usize = 16;
@@ -63,6 +64,7 @@ impl Down {
         if failed > 0 {
             bail!("{failed} instances could not be stopped");
         }
+        whitelist::lift(&opened).await.context("the rules of whitelists stay")?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `ourkv failpoints`: the places where a test can break this program.
 
 use clap::Args;
-use ourkv_control::{backup, reconciler};
+use ourkv_control::{backup, guard, reconciler};
 use serde::Serialize;
 
 use crate::gateway;
@@ -20,6 +20,7 @@ struct Row {
 impl Failpoints {
     pub(super) fn run(context: &Context) -> anyhow::Result<()> {
         let steps = reconciler::failpoint_names().into_iter().chain(backup::failpoint_names());
+        let steps = steps.chain(guard::failpoint_names());
         let rows: Vec<_> = steps.chain(gateway::FAILPOINTS).map(|name| Row { name }).collect();
         context.output.list(&rows)
     }

@@ -20,6 +20,7 @@ mod events;
 mod failpoints;
 mod http;
 mod key;
+mod key_file;
 mod ls;
 mod output;
 mod serve;
@@ -80,6 +81,8 @@ enum Command {
     #[command(subcommand)]
     Key(key::Key),
     #[command(subcommand)]
+    KeyFile(key_file::KeyFile),
+    #[command(subcommand)]
     Account(account::Account),
     #[command(subcommand)]
     Zone(zone::Zone),
@@ -116,6 +119,9 @@ pub fn run() -> ExitCode {
     // What this process and its engines write is nobody else's to read. Engines inherit the mask:
     // they would make the files of their tenants' data readable to all.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    if let Err(error) = keep_memory_private() {
+        output::say(&format!("ourkv: a crash may write secrets into a core dump: {error}"));
+    }
     match Cli::parse().execute() {
         Ok(code) => code,
         Err(error) => {
@@ -123,6 +129,14 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is in the memory of this process is in no core dump and in no debugger of its user. Engines
+/// inherit the limit; a program that is started begins with a memory of its own.
+fn keep_memory_private() -> std::io::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 impl Cli {
@@ -160,6 +174,7 @@ impl Command {
             Self::Events(command) => command.run(context).await,
             Self::Backup(command) => command.run(context).await,
             Self::Key(command) => command.run(context).await,
+            Self::KeyFile(command) => command.run(context).await,
             Self::Account(command) => command.run(context).await,
             Self::Zone(command) => command.run(context).await,
             Self::Vpc(command) => command.run(context).await,

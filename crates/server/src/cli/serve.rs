@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::env::url_of;
 use super::{Context, output};
-use crate::config::{Flags, Log, LogFormat};
+use crate::config::{Confine, Flags, Log, LogFormat};
 use crate::opening::{Credentials, DataDir, FirstKey, Opened, RootKey, ServeLock, credentials};
 use crate::wiring::{Place, Running};
 
@@ -44,6 +44,13 @@ pub(super) struct Serve {
     /// takes over what the vSwitches hold, so they must hold no address that is in use elsewhere
     #[arg(long)]
     host_addresses: bool,
+    /// How much engines are confined [default: auto]
+    #[arg(long, value_enum, value_name = "HOW")]
+    confine: Option<Confine>,
+    /// Whether whitelists are put in force: `auto` where `nft` and `CAP_NET_ADMIN` allow it,
+    /// `enforce` to serve only then, or `off` [default: auto]
+    #[arg(long, value_name = "MODE")]
+    whitelist: Option<String>,
     /// Where backups are kept: a folder, or `s3://BUCKET/PREFIX`; its key belongs into the
     /// environment or the file [default: `backups` in the data directory]
     #[arg(long, value_name = "URL")]
@@ -64,6 +71,8 @@ impl Serve {
         flags.dns.clone_from(&self.dns);
         flags.address_block.clone_from(&self.address_block);
         flags.host_addresses = self.host_addresses;
+        flags.confine = self.confine;
+        flags.whitelist.clone_from(&self.whitelist);
         flags.backup_url.clone_from(&self.backup_url);
         flags.no_final_backup = self.no_final_backup;
         flags.log_format = self.log_format;
@@ -74,6 +83,9 @@ impl Serve {
         failpoint::arm();
         if let Err(error) = raise_file_limit() {
             tracing::warn!(%error, "the limit on open files stays as it is");
+        }
+        if let Err(error) = leave_no_core() {
+            tracing::warn!(%error, "a crash may leave the memory of this process on the disk");
         }
         // What this process may do, its engines need not: they are started without it. The threads
         // of the runtime begin with what this one has.
@@ -95,12 +107,15 @@ async fn serve(context: &Context) -> anyhow::Result<()> {
     let metrics = install_metrics()?;
 
     let opened = Opened::create(config).await?;
+    opened.examine().await?;
     let dir = opened.dir.clone();
     if let RootKey::Fresh(key) = opened.furnish(first_key).await? {
         show(&key, &dir);
     }
-    let (engines, serves) = (config.engines.dir.clone(), config.network.host_addresses);
-    let place = Place::Local { engines, serves };
+    let engines = config.engines.dir.clone();
+    let (serves, whitelist) = (config.network.host_addresses, config.network.whitelist);
+    let confinement = config.engines.confinement();
+    let place = Place::Local { engines, serves, confinement, whitelist };
     let running = Running::start(config, opened, place, metrics).await?;
     dir.note_endpoint(&url_of(running.address)).context("the file `endpoint`")?;
     announce(&running)?;
@@ -183,11 +198,20 @@ fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     Ok(handle)
 }
 
+/// What is in memory here, or in an engine, are secrets and data of tenants: it stays there.
+fn leave_no_core() -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?)
+}
+
 /// Each connection and each engine under watch takes a descriptor: takes all that the machine
-/// lets this user have.
+/// lets this user have. Engines begin with the same limit, before they get their own: they run as
+/// users who can't raise it.
 fn raise_file_limit() -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    Ok(setrlimit(Resource::Nofile, raised)?)
+    let all = std::fs::read_to_string("/proc/sys/fs/nr_open")?.trim().parse().ok();
+    let ours = getrlimit(Resource::Nofile).maximum;
+    let raise = |to| setrlimit(Resource::Nofile, Rlimit { current: to, maximum: to });
+    // Who may not exceed the hard limit takes that.
+    Ok(raise(all.max(ours)).or_else(|_| raise(ours))?)
 }

@@ -25,10 +25,10 @@ use serde::Deserialize;
 pub use backup::{Backup, BackupPlace, Bucket, BucketKey};
 pub use database::Database;
 pub use dns::{Dns, DnsListen};
-pub use engines::Engines;
+pub use engines::{Confine, Engines};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
-pub use network::Network;
+pub use network::{Network, Whitelist};
 pub use sources::{Environment, Flags};
 pub use substrate::Substrate;
 
@@ -147,9 +147,10 @@ impl Config {
             substrate: raw.substrate,
             dns: raw.dns,
             network: raw.network,
-            engines: match raw.engines.dir {
-                Some(dir) => Engines { dir },
-                None => Engines { dir: under_home("engines.dir", "engines")? },
+            engines: {
+                let dir = raw.engines.dir.clone().map(Ok);
+                let dir = dir.unwrap_or_else(|| under_home("engines.dir", "engines"))?;
+                raw.engines.complete(dir)
             },
             limits: raw.limits,
             log: raw.log,

@@ -4,6 +4,7 @@ use ourkv_domain::network::HostAddresses;
 use ourkv_domain::network::block::LoopbackBlock;
 use ourkv_domain::network::domain::DEFAULT_SUFFIX;
 use serde::Deserialize;
+use strum::{Display, EnumString};
 
 /// Names and addresses of instances.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -20,6 +21,23 @@ pub struct Network {
     /// machine's network, and would be taken over silently. Takes `CAP_NET_ADMIN`.
     #[serde(deserialize_with = "host_addresses")]
     pub host_addresses: HostAddresses,
+    /// Whether whitelists are put in force by the machine's packet filter.
+    #[serde(deserialize_with = "whitelist")]
+    pub whitelist: Whitelist,
+}
+
+/// Whether whitelists are put in force by the machine's packet filter, which takes `nft` and
+/// `CAP_NET_ADMIN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Display, EnumString)]
+#[strum(serialize_all = "lowercase")]
+pub enum Whitelist {
+    /// Where that is possible.
+    #[default]
+    Auto,
+    /// Yes: nothing is served where it is not possible.
+    Enforce,
+    /// No: they are kept and shown, and whoever reaches an address may try a password.
+    Off,
 }
 
 impl Default for Network {
@@ -28,6 +46,7 @@ impl Default for Network {
             domain_suffix: DEFAULT_SUFFIX.into(),
             address_block: None,
             host_addresses: HostAddresses::default(),
+            whitelist: Whitelist::default(),
         }
     }
 }
@@ -60,4 +79,9 @@ fn host_addresses<'de, D: serde::Deserializer<'de>>(
 ) -> Result<HostAddresses, D::Error> {
     let on = bool::deserialize(deserializer)?;
     Ok(if on { HostAddresses::Any } else { HostAddresses::LoopbackOnly })
+}
+
+fn whitelist<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Whitelist, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom("must be `auto`, `enforce` or `off`"))
 }

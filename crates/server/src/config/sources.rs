@@ -6,7 +6,7 @@ use figment::util::nest;
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
 
-use super::{ConfigError, LogFormat};
+use super::{ConfigError, Confine, LogFormat};
 
 /// Every key that a variable may set: `dns.listen` is `OURKV_DNS_LISTEN`.
 const KEYS: &[&str] = &[
@@ -18,7 +18,10 @@ const KEYS: &[&str] = &[
     "network.domain_suffix",
     "network.address_block",
     "network.host_addresses",
+    "network.whitelist",
     "engines.dir",
+    "engines.confine",
+    "engines.first_user",
     "backup.url",
     "backup.endpoint",
     "backup.region",
@@ -42,7 +45,8 @@ const KEYS: &[&str] = &[
 ];
 
 /// Keys, or sections with a dot, that take a number, and keys that take yes or no.
-const NUMBERS: &[&str] = &["limits.", "backup.link_seconds", "backup.per_day", "backup.saves"];
+const NUMBERS: &[&str] =
+    &["engines.first_user", "limits.", "backup.link_seconds", "backup.per_day", "backup.saves"];
 const SWITCHES: &[&str] =
     &["network.host_addresses", "backup.allow_http", "backup.final", "backup.prove"];
 
@@ -115,6 +119,10 @@ pub struct Flags {
     pub address_block: Option<String>,
     /// `--host-addresses`
     pub host_addresses: bool,
+    /// `--confine`
+    pub confine: Option<Confine>,
+    /// `--whitelist`
+    pub whitelist: Option<String>,
     /// `--backup-url`
     pub backup_url: Option<String>,
     /// `--no-final-backup`
@@ -132,6 +140,7 @@ impl Provider for Flags {
         let text = |text: &Option<String>| text.clone().map(Value::from);
         let data_dir = self.data_dir.as_ref().map(Value::serialize).transpose()?;
         let log_format = self.log_format.map(Value::serialize).transpose()?;
+        let confine = self.confine.map(Value::serialize).transpose()?;
         let given = [
             ("listen", text(&self.listen)),
             ("data_dir", data_dir),
@@ -140,6 +149,8 @@ impl Provider for Flags {
             ("dns.listen", text(&self.dns)),
             ("network.address_block", text(&self.address_block)),
             ("network.host_addresses", self.host_addresses.then(|| Value::from(true))),
+            ("engines.confine", confine),
+            ("network.whitelist", text(&self.whitelist)),
             ("backup.url", text(&self.backup_url)),
             ("backup.final", self.no_final_backup.then(|| Value::from(false))),
             ("log.format", log_format),

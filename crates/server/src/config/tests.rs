@@ -70,6 +70,23 @@ fn addresses_of_the_machine_must_be_asked_for() {
 }
 
 #[test]
+fn engines_are_confined_as_far_as_possible_unless_told_otherwise() {
+    let engines = |variables: &[_], flags| load(variables, flags).map(|config| config.engines);
+    let usual = engines(&[], Flags::default()).unwrap();
+    assert_eq!((usual.confine, usual.first_user), (Confine::Auto, 2_013_265_920));
+    let variables = [("OURKV_ENGINES_CONFINE", "off"), ("OURKV_ENGINES_FIRST_USER", "200000")];
+    let told = engines(&variables, Flags::default()).unwrap();
+    assert_eq!((told.confine, told.first_user), (Confine::Off, 200_000));
+    let flag = Flags { confine: Some(Confine::Require), ..Flags::default() };
+    assert_eq!(engines(&variables, flag).unwrap().confine, Confine::Require);
+    for wrong in [("OURKV_ENGINES_FIRST_USER", "0"), ("OURKV_ENGINES_FIRST_USER", "2147483647")] {
+        let error = engines(&[wrong], Flags::default()).unwrap_err().to_string();
+        assert!(error.contains(wrong.0) && error.contains("user id from 1"), "{error}");
+    }
+    engines(&[("OURKV_ENGINES_CONFINE", "perhaps")], Flags::default()).unwrap_err();
+}
+
+#[test]
 fn numbers_come_from_variables_only_where_numbers_are_meant() {
     let variables = [("OURKV_LIMITS_CONNECTIONS", "5"), ("OURKV_DATA_DIR", "2015")];
     let config = load(&variables, Flags::default()).unwrap();

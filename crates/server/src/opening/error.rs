@@ -17,6 +17,27 @@ pub enum OpenError {
         /// The mode that it should have.
         wanted: &'static str,
     },
+    /// The directory was in use, and its database is gone.
+    #[error(
+        "the database {0} is gone, and nothing was begun anew in its place: put a copy of it back, \
+         or have `ourkv doctor --rebuild` make a new one of the manifests of the instances"
+    )]
+    StoreGone(PathBuf),
+    /// The database knows nobody, and there are engines.
+    #[error(
+        "the database is empty, and {0} has directories of instances: name the right database, or \
+         have `ourkv doctor --rebuild` fill it from the manifests of the instances"
+    )]
+    StoreForgot(PathBuf),
+    /// What the database says can't be.
+    #[error(
+        "the database is damaged ({detail}); nothing was changed: put a copy of it back, or have \
+         `ourkv doctor --rebuild` make a new one of the manifests of the instances"
+    )]
+    Damaged {
+        /// What was found.
+        detail: String,
+    },
     /// There is a database and no key for it.
     #[error(
         "the key file {key} is gone, and no secret in {database} can be read without it; put it \
@@ -30,13 +51,22 @@ pub enum OpenError {
         database: PathBuf,
     },
     /// The key file does not hold a key.
-    #[error("the key file {path} has {length} bytes instead of 32", path = path.display())]
+    #[error("the key file {path} has {length} bytes instead of 32 for each key", path = path.display())]
     KeyLength {
         /// The key file.
         path: PathBuf,
         /// How long it is, bytes.
         length: usize,
     },
+    /// The key file holds as many keys as there may be.
+    #[error("the key file {path} is full; `ourkv key-file prune` removes keys", path = path.display())]
+    TooManyKeys {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// Another process writes the key file.
+    #[error("another `ourkv key-file` works on {0}")]
+    KeyFileInUse(PathBuf),
     /// The node file does not hold a node's id.
     #[error("{0} does not hold the id of a node")]
     BadNode(PathBuf),
@@ -82,6 +112,12 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether it says that the store is not what it was.
+    pub(super) fn is_damage(&self) -> bool {
+        use ourkv_store::OpenError as Store;
+        matches!(self, Self::Damaged { .. } | Self::Database(Store::Corrupt { .. }))
+    }
+
     pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { what, path: path.to_owned(), source }
     }

@@ -4,6 +4,7 @@
 //! in between leaves a key file without an account, which the next start takes up again. A key in
 //! the environment of a later start is added to the root account.
 
+use ourkv_control::substrate::local;
 use ourkv_domain::access_key::AccessKey;
 use ourkv_domain::account::Account;
 use ourkv_domain::billing::Money;
@@ -72,6 +73,12 @@ impl Opened {
             .await?;
         if lost > 0 {
             tracing::info!(instances = lost, "the machine was restarted");
+        }
+        let engines = local::is_inhabited(self.dir.path());
+        if accounts.is_empty()
+            && engines.map_err(|error| OpenError::io("engines", self.dir.path(), error))?
+        {
+            return Err(OpenError::StoreForgot(self.dir.path().to_owned()));
         }
         match (accounts.is_empty(), wanted.0) {
             (true, wanted) => self.found_root(wanted).await,

@@ -1,19 +1,22 @@
 //! Opening a data directory: its key, its node, its store.
 //!
-//! Guarantees: nothing in the directory can be read by others; the key and the node's id are made
-//! once and never replaced; a store opens only with the key that sealed its secrets; at most one
+//! Guarantees: nothing in the directory can be read by others; the first key and the node's id are
+//! made once and never replaced; a store opens only with the key that sealed its secrets; at most one
 //! server works on a directory. Knows no engine and no network.
 
 mod clock;
 pub mod credentials;
 mod data_dir;
 mod error;
+mod examine;
 mod first_start;
 mod key_file;
 mod lock;
 mod networks;
 mod node;
 mod random;
+mod rebuild;
+mod room;
 mod run;
 
 use std::sync::Arc;
@@ -21,14 +24,18 @@ use std::sync::Arc;
 use ourkv_domain::ids::NodeId;
 use ourkv_domain::mint::Mint;
 use ourkv_domain::network::block::LoopbackBlock;
-use ourkv_store::{Location, Sealer, Store};
+use ourkv_store::{KeySource, Location, Sealer, Store};
 
 pub use clock::SystemClock;
 pub use credentials::Credentials;
 pub use data_dir::DataDir;
 pub use error::OpenError;
+pub use examine::compare;
 pub use first_start::{FirstKey, RootKey};
+pub use key_file::{KeyFileLock, KeyRing};
 pub use lock::ServeLock;
+pub use rebuild::{Outcome, RebuildError, Rebuilt, rebuild};
+pub use room::Room;
 
 use crate::config::{Config, Database};
 use crate::links::LinkKey;
@@ -40,7 +47,9 @@ pub struct Opened {
     pub dir: DataDir,
     /// What is remembered.
     pub store: Store,
-    /// Seals with the key of the directory.
+    /// The keys of the directory.
+    pub keys: Arc<KeyRing>,
+    /// Seals with the newest of them.
     pub sealer: Sealer,
     /// Ids and secrets.
     pub mint: Arc<Mint>,
@@ -58,10 +67,10 @@ impl Opened {
     /// Opens the directory, making what is missing.
     pub async fn create(config: &Config) -> Result<Self, OpenError> {
         let dir = DataDir::open_or_create(&config.data_dir)?;
-        let key = key_file::open_or_create(&dir)?;
+        let keys = KeyRing::open_or_create(&dir)?;
         let mint = Arc::new(Mint::from_seed(random::system_random()?));
         let node = node::open_or_create(&dir, &mint)?;
-        Self::with(config, dir, key, mint, node).await
+        Self::with(config, dir, keys, mint, node).await
     }
 
     /// Opens a directory that a server made before.
@@ -70,29 +79,36 @@ impl Opened {
         if !dir.is_furnished() {
             return Err(OpenError::NoDataDir(config.data_dir.clone()));
         }
-        let key = key_file::read(&dir)?;
+        let keys = KeyRing::open(&dir)?;
         let mint = Arc::new(Mint::from_seed(random::system_random()?));
         let node = node::read(&dir)?;
-        Self::with(config, dir, key, mint, node).await
+        Self::with(config, dir, keys, mint, node).await
     }
 
     async fn with(
         config: &Config,
         dir: DataDir,
-        key: [u8; 32],
+        keys: KeyRing,
         mint: Arc<Mint>,
         node: NodeId,
     ) -> Result<Self, OpenError> {
         let location = match &config.database {
-            Database::Embedded => Location::Sqlite(dir.database()),
+            Database::Embedded => {
+                examine::must_not_be_fresh(&dir, &dir.database())?;
+                Location::Sqlite(dir.database())
+            }
             Database::Postgres(url) => Location::Postgres(url.expose().to_owned()),
         };
-        let (sealer, link_key) = (Sealer::new(key, Arc::clone(&mint)), LinkKey::of(&key));
+        let keys = Arc::new(keys);
+        let source = Arc::clone(&keys) as Arc<dyn KeySource>;
+        let link_key = LinkKey::with(Arc::clone(&source));
+        let sealer = Sealer::with(source, Arc::clone(&mint));
         // Opening may wait for the disk, for another process or for the network.
         let sealing = sealer.clone();
         let opening = tokio::task::spawn_blocking(move || Store::open(&location, sealing));
         let store = opening.await.map_err(|_| OpenError::Panicked)??;
         let block = config.network.address_block.unwrap_or_else(|| LoopbackBlock::of(&node));
-        Ok(Self { dir, store, sealer, mint, clock: Arc::new(SystemClock), node, block, link_key })
+        let clock = Arc::new(SystemClock);
+        Ok(Self { dir, store, keys, sealer, mint, clock, node, block, link_key })
     }
 }

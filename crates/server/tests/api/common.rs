@@ -34,6 +34,13 @@ pub(crate) struct Ourkv {
     env: Vec<(String, String)>,
 }
 
+/// Tells a test that runs in a process of its own where its blocks begin.
+pub(crate) const FIRST_BLOCK: &str = "OURKV_TEST_FIRST_BLOCK";
+
+fn first_block() -> u32 {
+    std::env::var(FIRST_BLOCK).map_or(32, |block| block.parse().unwrap())
+}
+
 impl Ourkv {
     pub(crate) fn start() -> Self {
         Self::start_with(&[], &[])
@@ -53,7 +60,7 @@ impl Ourkv {
             dir: home.path().join("data"),
             home,
             address: String::new(),
-            block: 32 + BLOCKS.fetch_add(1, Ordering::Relaxed) % 128,
+            block: first_block() + BLOCKS.fetch_add(1, Ordering::Relaxed) % 128,
             child: None,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
@@ -62,6 +69,14 @@ impl Ourkv {
 
     /// Starts the process and waits for its address.
     pub(crate) fn serve(&mut self) {
+        if let Err(log) = self.try_serve() {
+            panic!("serve ended early: {log}");
+        }
+    }
+
+    /// Starts the process and waits for its address, or for its end and then its log.
+    pub(crate) fn try_serve(&mut self) -> Result<(), String> {
+        let before = self.log().len();
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = self.command(&["serve"]);
@@ -76,7 +91,12 @@ impl Ourkv {
         let address = lines
             .find_map(|line| line.unwrap().strip_prefix("listening on http://").map(str::to_owned));
         self.child = Some(child);
-        self.address = address.unwrap_or_else(|| panic!("serve ended early: {}", self.log()));
+        let Some(address) = address else {
+            self.kill();
+            return Err(self.log()[before..].to_owned());
+        };
+        self.address = address;
+        Ok(())
     }
 
     fn log_file(&self) -> PathBuf {
@@ -108,6 +128,8 @@ impl Ourkv {
             .arg(&self.dir)
             .env("OURKV_ACCESS_KEY_ID", KEY_ID)
             .env("OURKV_ACCESS_KEY_SECRET", KEY_SECRET)
+            // No test touches the packet filter of the machine; one in a network of its own may.
+            .env("OURKV_NETWORK_WHITELIST", "off")
             .envs(self.env.iter().cloned())
             .stdin(Stdio::null());
         command
@@ -182,8 +204,13 @@ impl Ourkv {
     /// Ends the process, and starts it again with other variables.
     pub(crate) fn restart(&mut self, env: &[(&str, &str)]) {
         self.kill();
-        self.env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        self.set_env(env);
         self.serve();
+    }
+
+    /// Other variables for the next process.
+    pub(crate) fn set_env(&mut self, env: &[(&str, &str)]) {
+        self.env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     }
 
     /// A variable that the process was started with.
@@ -231,6 +258,21 @@ impl Ourkv {
         made["id"].as_str().unwrap().to_owned()
     }
 
+    /// Kills every engine of the directory, whatever the store says.
+    pub(crate) fn kill_engines(&self) {
+        let Ok(root) = self.dir.join("engines").canonicalize() else { return };
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let home = std::fs::read_link(entry.path().join("cwd"));
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let (Ok(home), Some(pid)) = (home, pid)
+                && home.starts_with(&root)
+                && let Some(pid) = rustix::process::Pid::from_raw(pid)
+            {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+
     /// The directories of engines, one per instance.
     pub(crate) fn engine_dirs(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.dir.join("engines"));
@@ -242,6 +284,8 @@ impl Drop for Ourkv {
     fn drop(&mut self) {
         self.kill();
         let _ = self.try_cli(&["down"]);
+        // Those that the store does not know stay; a test may have broken it.
+        self.kill_engines();
     }
 }
 

@@ -22,9 +22,15 @@ fn parameters(server: &Ourkv, action: &str, id: &str) -> Vec<(&'static str, Stri
         "DescribeRegions" | "DescribeZones" => fixed(&[("AcceptLanguage", "en-US")]),
         "DescribeInstanceAttribute"
         | "DeleteInstance"
+        | "SwitchInstanceHA"
         | "CreateBackup"
-        | "DescribeBackupPolicy" => {
+        | "DescribeBackupPolicy"
+        | "DescribeSecurityIps" => {
             vec![of]
+        }
+        "ModifyInstanceAttribute" => vec![of, ("InstanceName", "another".into())],
+        "ResetAccountPassword" => {
+            vec![of, ("AccountName", id.into()), ("AccountPassword", "Second-1".into())]
         }
         "DescribeBackups" => {
             server.back_up(id);
@@ -37,6 +43,7 @@ fn parameters(server: &Ourkv, action: &str, id: &str) -> Vec<(&'static str, Stri
             let window = ("PreferredBackupTime", "01:00Z-02:00Z");
             [vec![of], fixed(&[window, ("PreferredBackupPeriod", "Monday,Friday")])].concat()
         }
+        "ModifySecurityIps" => [vec![of], fixed(&[("SecurityIps", "10.0.0.0/8")])].concat(),
         other => panic!("say with which parameters {other} succeeds"),
     }
 }
@@ -70,7 +77,10 @@ fn every_action_answers_in_its_documented_shape_in_both_formats() {
     let server = Ourkv::start();
     for action in ACTIONS.iter().map(|action| action.descriptor().name) {
         let succeeding = || {
-            let created = server.normal(&[("InstanceClass", "redis.basic.small.default")]);
+            let pair = action == "SwitchInstanceHA";
+            let class =
+                if pair { "redis.master.small.default" } else { "redis.basic.small.default" };
+            let created = server.normal(&[("InstanceClass", class)]);
             parameters(&server, action, created["InstanceId"].as_str().unwrap())
         };
         let xml = server.client().call_v1(action, &borrowed(&succeeding()), Format::Xml);

@@ -72,7 +72,54 @@ pub(crate) fn points_of_lives() -> Vec<String> {
     points().into_iter().filter(|point| !elsewhere(point)).collect()
 }
 
+/// Beginnings of the names of steps that only a change of masters has; [`crate::failover`] breaks
+/// those.
+const OF_ROLES: [&str; 9] = [
+    "fence",
+    "elect",
+    "take_over",
+    "declare",
+    "promote",
+    "halt",
+    "demote",
+    "give_up_switch",
+    "journal",
+];
+
+/// The same of a change of passwords; [`crate::passwords`] breaks those.
+const OF_PASSWORDS: [&str; 3] = ["admit_password", "record_password", "dismiss_passwords"];
+
+fn is_of_passwords(point: &str) -> bool {
+    OF_PASSWORDS.iter().any(|name| point.starts_with(name))
+}
+
+/// The failpoints of a change of passwords.
+pub(crate) fn points_of_passwords() -> Vec<String> {
+    all_points().into_iter().filter(|point| is_of_passwords(point)).collect()
+}
+
+fn is_of_roles(point: &str) -> bool {
+    OF_ROLES.iter().any(|name| point.starts_with(name))
+}
+
+/// The failpoints of a change of masters.
+pub(crate) fn points_of_roles() -> Vec<String> {
+    all_points().into_iter().filter(|point| is_of_roles(point)).collect()
+}
+
+/// Whitelists are put in force only where a test has a network of its own: `tests/cli/whitelist.rs`.
+fn is_of_whitelists(point: &str) -> bool {
+    point.starts_with("guard_")
+}
+
+/// All other failpoints.
 pub(crate) fn points() -> Vec<String> {
+    let others =
+        |point: &String| !is_of_roles(point) && !is_of_passwords(point) && !is_of_whitelists(point);
+    all_points().into_iter().filter(others).collect()
+}
+
+fn all_points() -> Vec<String> {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ourkv"));
     let output = command.args(["failpoints", "--output", "json"]).output().unwrap();
     let rows: Value = serde_json::from_slice(&output.stdout).unwrap();

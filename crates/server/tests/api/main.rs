@@ -5,6 +5,7 @@ mod backup_faults;
 #[cfg(feature = "failpoints")]
 mod backup_steps;
 mod backups;
+mod canaries;
 mod clone;
 #[cfg_attr(
     not(feature = "failpoints"),
@@ -14,21 +15,29 @@ mod common;
 mod coverage;
 mod create_instance;
 mod damage;
+mod database_loss;
+mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod host_faults;
 mod instances;
+mod key_file;
 mod kills;
 mod names;
+mod passwords;
 mod postgres;
 mod protocol;
 mod races;
+mod rebuild;
 #[cfg(feature = "failpoints")]
 mod refusals;
+mod relay;
 #[cfg(feature = "failpoints")]
 mod remembered;
 mod restore;
 mod saver;
 mod schedules;
 mod shelf;
+mod store_damage;
 mod tenant;
 mod tokens;

@@ -7,6 +7,8 @@ use ourkv_store::testing::TemporaryPostgres;
 use ourkv_wire::Format;
 
 use crate::common::{Client, KEY_ID, KEY_SECRET, Ourkv};
+use crate::rebuild::until_kept;
+use crate::tenant::{engines, id, login};
 
 const TOKEN: [(&str, &str); 3] = [
     ("RegionId", "cn-hongkong"),
@@ -58,6 +60,25 @@ fn an_instance_comes_up_and_goes() {
     let id = created["InstanceId"].as_str().unwrap();
     server.client().call("DeleteInstance", &[("InstanceId", id)]).expect_ok();
     server.until("nothing left", |server| server.engine_dirs().is_empty());
+}
+
+#[test]
+fn a_lost_database_is_filled_from_the_manifests() {
+    let urls = [(); 2].map(|()| TemporaryPostgres::shared().url());
+    let mut server = Ourkv::start_with(&[], &[("OURKV_DATABASE", &urls[0])]);
+    let created = server.normal(&[]);
+    until_kept(&server, id(&created));
+    let pids = engines(&server.dir);
+    server.kill();
+    server.set_env(&[("OURKV_DATABASE", &urls[1])]);
+    let refused = server.try_serve().unwrap_err();
+    assert!(refused.contains("ourkv doctor --rebuild"), "{refused}");
+    server.cli(&["doctor", "--rebuild"]);
+    server.cli(&["doctor", "--rebuild"]);
+    server.serve();
+    server.wait_for(id(&created), "Normal");
+    login(&created);
+    assert_eq!(engines(&server.dir), pids);
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn every_declared_refusal_is_reached_and_no_other() {
     let listed = asker.server.client().call("DescribeInstances", &[]).expect_ok();
     assert_eq!(listed["TotalCount"], 0, "a refused call creates nothing");
     with_instances(&mut asker);
+    of_whitelists(&mut asker);
     of_form_on_backups(&mut asker);
     with_backups(&mut asker);
 
@@ -111,8 +112,11 @@ fn common_refusals() -> Answered {
         "InstanceId",
         "StartTime",
         "EndTime",
+        "AccountName",
+        "AccountPassword",
         "PreferredBackupTime",
         "PreferredBackupPeriod",
+        "SecurityIps",
     ];
     let missing = missing.map(|name| {
         ("MissingParameter".to_owned(), format!("{name} is mandatory for this action."))
@@ -127,6 +131,8 @@ fn common_refusals() -> Answered {
         "PageSize",
         "Period",
         "RestoreType",
+        "SwitchMode",
+        "SwitchType",
     ];
     let malformed = malformed.map(|name| {
         let message = format!("The Specified parameter \"{name}\" is not valid.");
@@ -171,10 +177,14 @@ fn malformed(asker: &mut Asker) {
 
 fn unknown(asker: &mut Asker) {
     asker.refused("DescribeZones", &[("RegionId", "cn-atlantis")]);
-    for action in ["DescribeInstanceAttribute", "DeleteInstance"] {
+    for action in ["DescribeInstanceAttribute", "DeleteInstance", "SwitchInstanceHA"] {
         asker.refused(action, &[]);
         asker.refused(action, &[("InstanceId", "r-none")]);
     }
+    passwords(asker, "r-none");
+    asker.refused("ModifyInstanceAttribute", &[]);
+    asker.refused_of("ModifyInstanceAttribute", "r-none", &[("InstanceName", "1")]);
+    asker.refused_of("ModifyInstanceAttribute", "r-none", &[]);
     asker.refused(CREATE, &[("RegionId", "cn-hongkong"), ("Capacity", "123")]);
     for more in [
         &[("RegionId", "cn-atlantis")][..],
@@ -188,6 +198,22 @@ fn unknown(asker: &mut Asker) {
         &[("DryRun", "true")],
     ] {
         asker.no_instance(more);
+    }
+}
+
+/// Passwords for an instance that is not there, or still being created.
+fn passwords(asker: &mut Asker, instance: &str) {
+    const RESET: &str = "ResetAccountPassword";
+    let account = ("AccountName", instance);
+    asker.refused_of(RESET, instance, &[]);
+    asker.refused_of(RESET, instance, &[account]);
+    asker.refused_of(RESET, instance, &[account, ("AccountPassword", "password")]);
+    for name in [instance, "default"] {
+        let named = [("AccountName", name), ("AccountPassword", "Second-1")];
+        asker.refused_of(RESET, instance, &named);
+    }
+    for password in ["password", "Second-1"] {
+        asker.refused_of("ModifyInstanceAttribute", instance, &[("NewPassword", password)]);
     }
 }
 
@@ -228,7 +254,15 @@ fn with_instances(asker: &mut Asker) {
     asker.no_instance(&[("Token", "t")]);
     asker.refused("DeleteInstance", &[("InstanceId", one["InstanceId"].as_str().unwrap())]);
     let held = asker.server.create(&[]);
+    passwords(asker, held["InstanceId"].as_str().unwrap());
     asker.refused("DeleteInstance", &[("InstanceId", held["InstanceId"].as_str().unwrap())]);
+    for class in ["redis.basic.small.default", "redis.master.small.default"] {
+        let held = asker.server.create(&[("InstanceClass", class)]);
+        let id = held["InstanceId"].as_str().unwrap();
+        asker.refused_of("SwitchInstanceHA", id, &[]);
+        asker.refused_of("SwitchInstanceHA", id, &[("SwitchMode", "2")]);
+        asker.refused_of("SwitchInstanceHA", id, &[("SwitchType", "Sometimes")]);
+    }
 
     // A /29 has three addresses for instances.
     let (vpc, vswitch) = asker.server.vswitch("cn-hongkong-b", "172.16.9.0/29");
@@ -239,6 +273,45 @@ fn with_instances(asker: &mut Asker) {
     asker.server.create(&within);
     asker.server.create(&within);
     asker.no_instance(&within);
+}
+
+fn of_whitelists(asker: &mut Asker) {
+    const MODIFY: &str = "ModifySecurityIps";
+    for action in ["DescribeSecurityIps", MODIFY] {
+        asker.refused(action, &[]);
+        asker.refused_of(action, "r-none", &[("SecurityIps", "10.0.0.1")]);
+    }
+    let held = asker.server.create(&[]);
+    let id = held["InstanceId"].as_str().unwrap();
+    let addresses = |count: u32| {
+        let address = |n: u32| format!("10.0.{}.{}", n / 256, n % 256);
+        (0..count).map(address).collect::<Vec<_>>().join(",")
+    };
+    for list in [
+        "",
+        "10.0.0.1, 10.0.0.2",
+        "10.0.0.0/33",
+        "::ffff:10.0.0.1",
+        "10。0。0。1",
+        "10.0.0.1,10.0.0.1/32",
+        &addresses(1001),
+    ] {
+        asker.refused_of(MODIFY, id, &[("SecurityIps", list)]);
+    }
+    let full = addresses(1000);
+    asker.server.client().call(MODIFY, &[("InstanceId", id), ("SecurityIps", &full)]).expect_ok();
+    let one = ("SecurityIps", "10.1.1.1");
+    for more in [
+        ("ModifyMode", "Append"),
+        ("ModifyMode", "append"),
+        ("SecurityIpGroupName", "Default"),
+        ("SecurityIpGroupAttribute", "not hidden"),
+    ] {
+        asker.refused_of(MODIFY, id, &[one, more]);
+    }
+    let answer = asker.server.client().call("DescribeSecurityIps", &[("InstanceId", id)]);
+    let group = &answer.expect_ok()["SecurityIpGroups"]["SecurityIpGroup"][0];
+    assert_eq!(group["SecurityIpList"], full, "a refused call changes nothing");
 }
 
 fn of_form_on_backups(asker: &mut Asker) {

@@ -188,7 +188,7 @@ impl Ourkv {
     /// Seals with the key of the server.
     pub(crate) fn sealer(&self) -> Sealer {
         let key = std::fs::read(self.dir.join("secret.key")).unwrap();
-        Sealer::new(key.try_into().unwrap(), Arc::new(Mint::from_seed([5; 32])))
+        Sealer::new(key[..32].try_into().unwrap(), Arc::new(Mint::from_seed([5; 32])))
     }
 }
 

@@ -1,31 +1,10 @@
 //! `ourkv serve --host-addresses`, in a network namespace of its own: each test runs itself once
 //! more there, with all its clients, so that no address is ever added to the machine's network.
 
-use std::path::Path;
 use std::process::Command;
 
 use crate::common::{Ourkv, PASSWORD};
-
-/// Tells the inner run which namespace it must not be in.
-const OUTER: &str = "OURKV_TEST_OUTER_NETWORK";
-
-/// Runs the test called `name` again, in a network of its own; there, runs `test`.
-fn in_own_network(name: &str, test: impl FnOnce()) {
-    let network = std::fs::read_link("/proc/self/ns/net").unwrap();
-    if let Some(outer) = std::env::var_os(OUTER) {
-        assert_ne!(Path::new(&outer), network, "this is not a network of its own");
-        return test();
-    }
-    let mut unshare = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        unshare.arg("--map-root-user");
-    }
-    unshare.args(["--net", "sh", "-c", r#"ip link set lo up && exec "$0" "$@""#]);
-    unshare.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-    let output = unshare.env(OUTER, network).output().unwrap();
-    let [said, talk] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
-    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{talk}");
-}
+use crate::own_network::in_own_network;
 
 /// The addresses outside 127.0.0.0/8 that this network has.
 fn added() -> Vec<String> {

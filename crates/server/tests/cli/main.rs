@@ -8,6 +8,9 @@ mod bucket;
 #[path = "../api/common.rs"]
 #[expect(dead_code, reason = "the tests of the API use more of it")]
 mod common;
+mod confinement;
 mod documentation;
 mod host_addresses;
+mod own_network;
 mod serve;
+mod whitelist;

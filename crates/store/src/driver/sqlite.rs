@@ -21,6 +21,10 @@ use crate::error::{OpenError, StoreError};
 use crate::schema;
 use crate::seal::Sealer;
 
+/// A file of more bytes is checked less thoroughly: a start waits for it.
+const LARGE: u64 = 16 << 20;
+/// What is at the beginning of a database, bytes; the size of its pages is in it.
+const HEAD: usize = 100;
 /// How long a locked database is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Filters make statements of their own; what falls out of the cache is prepared again.
@@ -37,13 +41,36 @@ pub(crate) fn open(path: &Path, sealer: &Sealer) -> Result<SqliteConnection, Ope
     if !path.try_exists().map_err(in_file)? {
         build(path, sealer)?;
     }
+    check_length(path)?;
     let mut connection = connect(path)?;
     check(&connection, path)?;
     configure(&connection).map_err(|error| store_error(&error))?;
-    schema::migrate(&mut connection)?;
+    // What the check of the whole did not see may still be in the way of this.
+    schema::migrate(&mut connection).map_err(|error| damaged(path, error))?;
+    check_tables(&connection, path)?;
     let mut connection = SqliteConnection(connection);
-    schema::check_key(&mut connection, sealer)?;
+    schema::check_key(&mut connection, sealer).map_err(|error| damaged(path, error))?;
     Ok(connection)
+}
+
+/// The error of a database that is there and can't be worked with.
+fn damaged(path: &Path, error: OpenError) -> OpenError {
+    let detail = match error {
+        OpenError::Migration { detail }
+        | OpenError::Store(StoreError::Statement { detail } | StoreError::Constraint { detail }) => {
+            detail
+        }
+        OpenError::Store(StoreError::Inconsistent { table, column }) => {
+            format!("inconsistent value in {table}.{column}")
+        }
+        OpenError::Store(StoreError::Unavailable { detail })
+            if detail.contains("malformed") || detail.contains("not a database") =>
+        {
+            detail
+        }
+        other => return other,
+    };
+    OpenError::Corrupt { path: path.to_owned(), detail }
 }
 
 /// A further connection, for reading.
@@ -184,18 +211,73 @@ fn connect(path: &Path) -> Result<rusqlite::Connection, OpenError> {
     connection.map_err(|error| OpenError::Store(store_error(&error)))
 }
 
+/// Refuses a file that was cut off. SQLite takes what is shorter than a page for a database that is
+/// yet to be made, and reads zeroes where a page is not whole.
+fn check_length(path: &Path) -> Result<(), OpenError> {
+    let in_file = |source| OpenError::File { path: path.to_owned(), source };
+    let length = path.metadata().map_err(in_file)?.len();
+    let mut head = [0; HEAD];
+    let read = File::open(path).and_then(|mut file| io::Read::read(&mut file, &mut head));
+    let whole = read.map_err(in_file)? == HEAD && {
+        let page = match u16::from_be_bytes([head[16], head[17]]) {
+            1 => 65_536,
+            page => u64::from(page.max(1)),
+        };
+        // While there is a log the last page may still be on its way into the file.
+        let logged = beside(path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
+        length >= page && (logged || length.is_multiple_of(page))
+    };
+    if whole {
+        return Ok(());
+    }
+    let detail = format!("it has {length} bytes, which is no whole number of pages");
+    Err(OpenError::Corrupt { path: path.to_owned(), detail })
+}
+
+/// Refuses tables that are not as the migrations make them: a damaged name is nowhere checked.
+fn check_tables(connection: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
+    let tables = |connection: &rusqlite::Connection| {
+        let sql = "SELECT CAST(m.name || '.' || c.name || ' ' || c.type || c.pk AS BLOB) \
+                   FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' \
+                   UNION SELECT CAST(name || ' on ' || tbl_name AS BLOB) \
+                   FROM sqlite_master WHERE type = 'index' ORDER BY 1";
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let unusable = |error: rusqlite::Error| OpenError::Store(store_error(&error));
+    let mut made = rusqlite::Connection::open_in_memory().map_err(unusable)?;
+    schema::migrate(&mut made)?;
+    let found = tables(connection).map_err(unusable).map_err(|error| damaged(path, error))?;
+    if found == tables(&made).map_err(unusable)? {
+        return Ok(());
+    }
+    let detail = "its tables are not those that ourkv makes".into();
+    Err(OpenError::Corrupt { path: path.to_owned(), detail })
+}
+
 /// Reads the whole file before anything is written to it.
 fn check(connection: &rusqlite::Connection, path: &Path) -> Result<(), OpenError> {
     let corrupt = |detail: String| OpenError::Corrupt { path: path.to_owned(), detail };
-    let length =
-        path.metadata().map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-    if length.len() == 0 {
-        return Err(corrupt("the file is empty".into()));
-    }
-    let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-    match found {
-        Ok(found) if found == "ok" => Ok(()),
-        Ok(found) => Err(corrupt(found)),
+    let length = path.metadata().map_or(0, |found| found.len());
+    let check = || {
+        // The longer one also sees to it that what indexes say is what tables do.
+        let sql =
+            if length > LARGE { "PRAGMA quick_check(1)" } else { "PRAGMA integrity_check(1)" };
+        let found = connection.query_row(sql, [], |row| row.get::<_, String>(0))?;
+        let strays =
+            connection.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| {
+                row.get::<_, i64>(0)
+            })?;
+        let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'refinery_schema_history'";
+        let made = connection.query_row(sql, [], |row| row.get::<_, i64>(0))? == 1;
+        Ok::<_, rusqlite::Error>((found, strays, made))
+    };
+    match check() {
+        Ok((found, 0, true)) if found == "ok" => Ok(()),
+        Ok((found, 0, true)) => Err(corrupt(found)),
+        Ok((_, 0, false)) => Err(corrupt("it is empty".into())),
+        Ok((_, strays, _)) => Err(corrupt(format!("{strays} rows refer to what is not there"))),
         Err(error) => match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Err(corrupt(error.to_string()))

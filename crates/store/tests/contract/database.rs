@@ -61,6 +61,25 @@ impl Database {
         }
     }
 
+    /// The names of its tables.
+    pub(crate) fn tables(&self) -> Vec<String> {
+        match &self.location {
+            Location::Sqlite(path) => {
+                let connection = rusqlite::Connection::open(path).unwrap();
+                let sql = "SELECT name FROM sqlite_master WHERE type = 'table'";
+                let mut names = connection.prepare(sql).unwrap();
+                let names = names.query_map([], |row| row.get(0)).unwrap();
+                names.collect::<Result<_, _>>().unwrap()
+            }
+            Location::Postgres(url) => {
+                let mut client = postgres::Client::connect(url, postgres::NoTls).unwrap();
+                let sql = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'";
+                let rows = client.query(sql, &[]).unwrap();
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+        }
+    }
+
     pub(crate) fn write<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,

@@ -1,6 +1,5 @@
 use ourkv_domain::billing::Period;
-use ourkv_domain::instance::{Charge, Instance, Intent, Observed, Phase, Secrets, Status};
-use ourkv_domain::secret::Secret;
+use ourkv_domain::instance::{Charge, Instance, Intent, Observed, Phase, Status};
 use ourkv_store::{Filter, StoreError};
 
 use crate::database::Database;
@@ -11,7 +10,7 @@ on_both!(
     keeps_every_field,
     keeps_every_phase,
     removes_an_instance_with_its_secrets,
-    changes_a_password,
+    a_name_is_changed_and_found,
     an_intent_raises_the_generation_once,
     nothing_undoes_a_deletion,
     the_status_follows_intent_and_phase,
@@ -84,15 +83,15 @@ fn removes_an_instance_with_its_secrets(database: &Database) {
     assert_eq!(database.read(|tx| tx.secrets(&id("r-a"))), None);
 }
 
-fn changes_a_password(database: &Database) {
+fn a_name_is_changed_and_found(database: &Database) {
     insert(database, vec![instance("r-a")]);
-    for password in [Some(Secret::from("Other-1x")), None] {
-        let given = password.clone();
-        assert!(database.write(move |tx| tx.set_password(&id("r-a"), given.as_ref())));
-        let expected = Secrets { password, ..secrets() };
-        assert_eq!(database.read(|tx| tx.secrets(&id("r-a"))), Some(expected));
-    }
-    assert!(!database.write(|tx| tx.set_password(&id("r-b"), None)));
+    let name = ourkv_domain::instance::name::InstanceName::parse("Other-Name").unwrap();
+    let given = name.clone();
+    assert!(database.write(move |tx| tx.set_name(&id("r-a"), &given)));
+    assert_eq!(load(database, "r-a").name, Some(name.clone()));
+    let filter = ourkv_store::Filter { search: Some("other-n".into()), ..Default::default() };
+    assert_eq!(database.read(move |tx| tx.instances(&filter, None)).len(), 1);
+    assert!(!database.write(move |tx| tx.set_name(&id("r-b"), &name)));
 }
 
 fn an_intent_raises_the_generation_once(database: &Database) {
@@ -130,6 +129,7 @@ pub(crate) fn assert_status(database: &Database, name: &'static str) {
         Status::Inactive,
         Status::Changing,
         Status::BackupRecovering,
+        Status::HASwitching,
     ] {
         assert_eq!(found(status), truth == Some(status), "{status} of {truth:?}");
     }

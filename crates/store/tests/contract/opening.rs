@@ -42,7 +42,7 @@ fn refuses_a_newer_schema(database: &Database) {
     );
     let opened = Store::open(&database.location, sealer(7));
     assert!(
-        matches!(opened, Err(OpenError::NewerSchema { database: 999, program: 2 })),
+        matches!(opened, Err(OpenError::NewerSchema { database: 999, program: 5 })),
         "{opened:?}"
     );
 }

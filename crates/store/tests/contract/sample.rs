@@ -12,7 +12,7 @@ use ourkv_domain::ids::{
 use ourkv_domain::instance::name::InstanceName;
 use ourkv_domain::instance::{
     Charge, Endpoint, EngineVersion, Instance, InstanceType, Intent, Network, NodeType, Observed,
-    Phase, Secrets, Spec,
+    Phase, Role, Secrets, Spec,
 };
 use ourkv_domain::network::{VSwitch, Vpc};
 use ourkv_domain::parameter::Parameters;
@@ -135,6 +135,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         },
         dataset: 0,
         restore: None,
+        role: Role::default(),
     }
 }
 
@@ -169,6 +170,7 @@ pub(crate) fn secrets() -> Secrets {
         password: Some(Secret::from("tenant-Passw0rd")),
         admin: Secret::from("admin-secret-text"),
         replication: Secret::from("replication-secret-text"),
+        change: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use ourkv_domain::backup::BackupPolicy;
 use ourkv_domain::instance::{Instance, Intent, Observed, Phase};
+use ourkv_domain::security::Whitelist;
 use ourkv_store::{Location, Store};
 use refinery::{Migration, Runner};
 
@@ -99,6 +100,9 @@ fn what_version_1_remembered_is_still_there(database: &Database) {
     let store = Store::open(&location, sealer(7)).unwrap();
     for instance in remembered() {
         let key = instance.id.clone();
+        let of = key.clone();
+        let whitelist = store.read_blocking(move |tx| tx.whitelist(&of));
+        assert_eq!(whitelist, Ok(Whitelist::default()));
         assert_eq!(store.read_blocking(move |tx| tx.instance(&key)), Ok(Some(instance)));
     }
     schedules_are_reckoned_first(&store);

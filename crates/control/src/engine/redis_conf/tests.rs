@@ -8,6 +8,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::engine::{Kind, Version};
+use crate::substrate::Lead;
 
 fn unit(node_type: NodeType) -> Unit {
     Unit {
@@ -24,7 +25,9 @@ fn unit(node_type: NodeType) -> Unit {
             password: Some("Passw0rd!".into()),
             admin: "admin".into(),
             replication: "link".into(),
+            change: None,
         },
+        lead: Lead::default(),
     }
 }
 
@@ -49,7 +52,31 @@ fn a_master_listens_on_the_instances_address_and_a_replica_nowhere() {
     assert!(!master.iter().any(|line| line.starts_with("replicaof")));
     let replica = lines(&unit, Member::Second, (7, 0, 15));
     assert!(has(&replica, "port 0") && has(&replica, "replicaof 127.9.8.7 6379"));
-    assert!(!replica.iter().any(|line| line.starts_with("bind")));
+}
+
+#[test]
+fn a_replica_follows_from_the_instances_own_address() {
+    let unit = unit(NodeType::MasterSlave);
+    for (version, setting) in
+        [((2, 8, 17), "bind"), ((6, 2, 14), "bind"), ((7, 0, 15), "bind-source-addr")]
+    {
+        let replica = lines(&unit, Member::Second, version);
+        assert!(has(&replica, &format!("{setting} 127.9.8.7")), "{version:?}");
+    }
+}
+
+#[test]
+fn either_engine_can_be_the_one_at_the_address() {
+    let mut unit = unit(NodeType::MasterSlave);
+    unit.lead = unit.lead.passed_to(Member::Second);
+    for version in [(2, 8, 17), (5, 0, 7), (6, 2, 14), (7, 0, 15)] {
+        let master = lines(&unit, Member::Second, version);
+        assert!(has(&master, "bind 127.9.8.7") && has(&master, "port 6379"));
+        assert!(!master.iter().any(|line| line.contains("of 127.9.8.7")));
+        let replica = lines(&unit, Member::First, version);
+        assert!(has(&replica, "port 0"));
+        assert!(replica.iter().any(|line| line.ends_with("of 127.9.8.7 6379")));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@ use rstest::rstest;
 use strum::VariantArray;
 
 use super::*;
+use crate::reconciler::elect::Choice;
 
 const SINGLE: &[Member] = &[Member::First];
 const PAIR: &[Member] = &[Member::First, Member::Second];
@@ -10,7 +11,7 @@ const PAIR: &[Member] = &[Member::First, Member::Second];
 const SERIAL: i64 = 2;
 
 /// `-` nothing, `k` kept; then one letter per member: `.` absent, `s`tarting, `a`nswering,
-/// `l`inked.
+/// `l`inked, `x` astray.
 fn seen(text: &str) -> Seen {
     let mut letters = text.chars();
     let prepared = letters.next() == Some('k');
@@ -21,6 +22,7 @@ fn seen(text: &str) -> Seen {
                 's' => Health::Starting,
                 'a' => Health::Answering,
                 'l' => Health::Linked,
+                'x' => Health::Astray,
                 _ => return None,
             };
             Some((*member, health))
@@ -30,7 +32,20 @@ fn seen(text: &str) -> Seen {
 }
 
 fn wish(intent: Intent, members: &'static [Member]) -> Wish {
-    Wish { intent, members, durable: members.len() > 1, restore: None, last_backup: false }
+    Wish {
+        intent,
+        members,
+        durable: members.len() > 1,
+        restore: None,
+        last_backup: false,
+        lead: Lead::default(),
+        live: false,
+        switch: None,
+        hung: None,
+        choice: None,
+        halt: Halt::NotYet,
+        password: None,
+    }
 }
 
 fn restoring(members: &'static [Member], gathered: Gathered) -> Wish {
@@ -175,9 +190,121 @@ fn a_last_backup_is_waited_for_where_there_is_something_to_back_up() {
 }
 
 #[test]
-fn only_the_first_member_serves() {
-    for (sight, expected) in [("ka", true), ("ks", false), ("k.l", false), ("kal", true)] {
-        assert_eq!(serves(&seen(sight)), expected, "{sight}");
+fn only_the_master_serves_and_only_at_its_post() {
+    for (sight, expected) in
+        [("ka", true), ("ks", false), ("kx", false), ("k.l", false), ("kal", true)]
+    {
+        assert_eq!(serves(Lead::default(), &seen(sight)), expected, "{sight}");
+    }
+    let second = Lead::default().passed_to(Member::Second);
+    assert!(serves(second, &seen("kla")));
+    let found = Seen { lead: second, ..seen("k.a") };
+    assert!(serves(Lead::default(), &found), "the later decision holds");
+}
+
+/// A pair that answered before.
+fn pair() -> Wish {
+    Wish { live: true, ..wish(Intent::Run, PAIR) }
+}
+
+#[test]
+fn a_master_that_is_gone_is_replaced_before_anything_is_started() {
+    for sight in ["k.a", "k.l"] {
+        assert_eq!(plan(&pair(), &seen(sight)), Stage::Elect);
+    }
+    let raised = Wish { choice: Some(Choice::Raise(Member::Second)), ..pair() };
+    let lead = Lead { master: Member::Second, epoch: 1 };
+    let stages = walk_through(raised, seen("k.l"));
+    let expected = [
+        Stage::TakeOver(lead),
+        Stage::Declare(lead),
+        Stage::Promote(Member::Second),
+        FIRST,
+        Stage::Link,
+        Stage::Login,
+    ];
+    assert_eq!(stages, expected);
+    let stays = Wish { choice: Some(Choice::Stay), ..pair() };
+    assert_eq!(plan(&stays, &seen("k.l")), FIRST);
+    assert_eq!(plan(&pair(), &seen("ksl")), FIRST, "what is slow is not gone");
+    assert_eq!(plan(&wish(Intent::Run, PAIR), &seen("k.l")), FIRST, "there is nothing to lose");
+}
+
+#[test]
+fn an_exchange_begins_with_the_last_write_and_is_remembered_before_it_is_done() {
+    let asked = Wish { switch: Some(Member::Second), ..pair() };
+    assert_eq!(plan(&asked, &seen("kal")), Stage::Halt(Member::First));
+    let lead = Lead { master: Member::Second, epoch: 1 };
+    let expected = [
+        Stage::TakeOver(lead),
+        Stage::Declare(lead),
+        Stage::Demote(Member::First),
+        Stage::Promote(Member::Second),
+        FIRST,
+        Stage::Link,
+        Stage::Login,
+    ];
+    assert_eq!(walk_through(Wish { halt: Halt::Done, ..asked }, seen("kal")), expected);
+    let refused = Wish { halt: Halt::Refused, ..asked };
+    assert_eq!(plan(&refused, &seen("kal")), Stage::GiveUpSwitch);
+    assert_eq!(plan(&asked, &seen("kaa")), Stage::GiveUpSwitch, "it does not follow");
+}
+
+#[test]
+fn an_exchange_that_was_cut_off_is_finished_or_taken_back() {
+    let lead = Lead { master: Member::Second, epoch: 1 };
+    let decided = Wish { lead, ..pair() };
+    let sight = Seen { lead, ..seen("kxx") };
+    assert_eq!(plan(&decided, &sight), Stage::Halt(Member::First));
+    let halted = Wish { halt: Halt::Done, ..decided };
+    assert_eq!(plan(&halted, &sight), Stage::Demote(Member::First));
+    let back = lead.passed_to(Member::First);
+    let refused = Wish { halt: Halt::Refused, ..decided };
+    let expected = [Stage::TakeOver(back), Stage::Declare(back), Stage::Link, Stage::Login];
+    assert_eq!(walk_through(refused, sight), expected);
+    let gone = Seen { lead, ..seen("kx.") };
+    assert_eq!(plan(&decided, &gone), Stage::Elect, "the next one ended");
+}
+
+#[test]
+fn an_address_that_is_anothers_is_not_kept() {
+    assert_eq!(plan(&pair(), &seen("kax")), Stage::Fence(Member::Second));
+    assert_eq!(plan(&pair(), &seen("kx.")), Stage::Promote(Member::First));
+    assert_eq!(plan(&pair(), &seen("kxl")), Stage::Promote(Member::First));
+}
+
+#[test]
+fn what_hangs_is_ended_first() {
+    let hung = Wish { hung: Some(Member::First), ..pair() };
+    assert_eq!(plan(&hung, &seen("ksl")), Stage::Fence(Member::First));
+    assert_eq!(plan(&hung, &seen("k.l")), Stage::Elect);
+    let single = Wish { hung: Some(Member::First), ..wish(Intent::Run, SINGLE) };
+    assert_eq!(
+        walk_through(single, seen("ks")),
+        [Stage::Fence(Member::First), FIRST, Stage::Login]
+    );
+}
+
+#[test]
+fn both_memories_come_to_know_the_later_decision() {
+    let lead = Lead { master: Member::Second, epoch: 7 };
+    let found = Seen { lead, ..seen("kla") };
+    assert_eq!(walk_through(pair(), found), [Stage::Acknowledge(lead), Stage::Login]);
+    let told = Wish { lead, ..pair() };
+    assert_eq!(walk_through(told, seen("kla")), [Stage::Declare(lead), Stage::Login]);
+}
+
+/// The stages from here to the end, where nothing is decided on the way.
+fn walk_through(mut wish: Wish, mut seen: Seen) -> Vec<Stage> {
+    let mut stages = Vec::new();
+    loop {
+        let stage = plan(&wish, &seen);
+        stages.push(stage.clone());
+        assert!(stages.len() < 20, "{stages:?}");
+        if stage == Stage::Login {
+            return stages;
+        }
+        (wish, seen) = (stage.fulfilled(wish), stage.promised(&wish, seen));
     }
 }
 
@@ -209,6 +336,19 @@ fn wishes() -> Vec<Wish> {
             for (members, durable) in [(SINGLE, false), (PAIR, false), (PAIR, true)] {
                 let wish = Wish { restore: *restore, durable, ..wish(*intent, members) };
                 wishes.push(wish);
+                for (live, switch, hung) in [
+                    (true, None, None),
+                    (true, Some(Member::Second), None),
+                    (true, Some(Member::First), None),
+                    (true, None, Some(Member::First)),
+                    (true, None, Some(Member::Second)),
+                ] {
+                    let later = Lead { master: Member::Second, epoch: 1 };
+                    wishes.push(Wish { live, switch, hung, ..wish });
+                    if members.len() > 1 {
+                        wishes.push(Wish { live, switch, hung, lead: later, ..wish });
+                    }
+                }
                 if *intent == Intent::Delete {
                     wishes.push(Wish { last_backup: true, ..wish });
                 }
@@ -220,7 +360,7 @@ fn wishes() -> Vec<Wish> {
 
 /// Everything that can be seen.
 fn sights() -> Vec<Seen> {
-    let letters = ['.', 's', 'a', 'l'];
+    let letters = ['.', 's', 'a', 'l', 'x'];
     let mut sights = Vec::new();
     for (first, second) in letters.iter().flat_map(|a| letters.map(|b| (*a, b))) {
         sights.push(seen(&format!("-{first}{second}")));
@@ -234,7 +374,14 @@ fn sights() -> Vec<Seen> {
             (SERIAL, None, true),
             (SERIAL, None, false),
         ] {
-            sights.push(Seen { dataset, staged, untidy, ..kept.clone() });
+            let sight = Seen { dataset, staged, untidy, ..kept.clone() };
+            sights.push(sight.clone());
+            if dataset == 0 && staged.is_none() {
+                for epoch in [1, 2] {
+                    let lead = Lead { master: Member::Second, epoch };
+                    sights.push(Seen { lead, ..sight.clone() });
+                }
+            }
         }
     }
     sights
@@ -243,7 +390,7 @@ fn sights() -> Vec<Seen> {
 /// Follows the plan through everything that may come of what is waited for, and holds it to its
 /// word at every stage.
 fn walk(wish: Wish, seen: Seen, stages: u32, given_up: bool) {
-    assert!(stages <= 20, "{wish:?} does not end: {seen:?}");
+    assert!(stages <= 30, "{wish:?} does not end: {seen:?}");
     let stage = plan(&wish, &seen);
     keeps_its_word(&wish, &seen, &stage, given_up);
     let under_way = wish.restore.filter(|pending| pending.gathered == Gathered::UnderWay);
@@ -266,8 +413,23 @@ fn walk(wish: Wish, seen: Seen, stages: u32, given_up: bool) {
         }
         _ => {
             let given_up = given_up || stage == Stage::GiveUp;
-            walk(stage.fulfilled(wish), stage.promised(seen), stages + 1, given_up);
+            for wish in decided(wish, &stage) {
+                let sight = stage.promised(&wish, seen.clone());
+                walk(stage.fulfilled(wish), sight, stages + 1, given_up);
+            }
         }
+    }
+}
+
+/// What may come of a stage that decides something.
+fn decided(wish: Wish, stage: &Stage) -> Vec<Wish> {
+    match stage {
+        Stage::Elect => {
+            let raised = Choice::Raise(wish.lead.master.other());
+            [Choice::Stay, raised].map(|choice| Wish { choice: Some(choice), ..wish }).to_vec()
+        }
+        Stage::Halt(_) => [Halt::Done, Halt::Refused].map(|halt| Wish { halt, ..wish }).to_vec(),
+        _ => vec![wish],
     }
 }
 
@@ -307,15 +469,71 @@ fn keeps_its_word(wish: &Wish, seen: &Seen, stage: &Stage, given_up: bool) {
             assert!(wish.restore.is_some_and(|pending| pending.live), "gives up a clone: {}", at());
         }
         Stage::Gather => assert!(!swapped && !ready, "gathers for nothing: {}", at()),
-        Stage::Settle => assert!(swapped && serves(seen), "settles too early: {}", at()),
+        Stage::Settle => assert!(swapped && serves(wish.lead, seen), "settles too early: {}", at()),
         Stage::Tidy => assert!(wish.restore.is_none(), "removes what is needed: {}", at()),
         Stage::Start(_) => {
             let gone = wish.restore.is_some_and(|pending| is_lost(wish, &pending, seen));
             assert!(!gone, "starts with nothing: {}", at());
         }
+        Stage::Promote(member) => {
+            let other = seen.running.get(&member.other());
+            assert_eq!(*member, wish.lead.master, "promotes another: {}", at());
+            assert_ne!(other, Some(&Health::Astray), "two would have the address: {}", at());
+            assert!(seen.lead == wish.lead, "promotes before that is written down: {}", at());
+        }
+        Stage::Demote(_) => assert_eq!(wish.halt, Halt::Done, "writes go on: {}", at()),
+        Stage::TakeOver(lead) | Stage::Acknowledge(lead) => {
+            assert!(lead.epoch > wish.lead.epoch, "{}", at());
+        }
+        Stage::Elect => assert!(wish.choice.is_none(), "elects twice: {}", at()),
         Stage::Remove | Stage::Forget => {
             assert!(wish.intent == Intent::Delete && seen.running.is_empty(), "{}", at());
         }
         _ => {}
+    }
+}
+
+#[rstest]
+#[case(SINGLE, "k", FIRST)]
+#[case(SINGLE, "ks", FIRST)]
+#[case(SINGLE, "ka", Stage::Password(Passing::Admit))]
+#[case::before_the_replica_is_started_with_the_wanted_one(
+    PAIR,
+    "ka.",
+    Stage::Password(Passing::Admit)
+)]
+#[case::one_that_starts_may_have_the_former_one(PAIR, "kas", SECOND)]
+#[case::before_the_link_that_may_need_it(PAIR, "kaa", Stage::Password(Passing::Admit))]
+#[case(PAIR, "kal", Stage::Password(Passing::Admit))]
+#[case::the_address_goes_first(PAIR, "kxl", Stage::Promote(Member::First))]
+fn a_password_is_replaced_where_a_master_serves(
+    #[case] members: &'static [Member],
+    #[case] sight: &str,
+    #[case] stage: Stage,
+) {
+    let wish = Wish { password: Some(Passing::Admit), live: true, ..wish(Intent::Run, members) };
+    assert_eq!(plan(&wish, &seen(sight)), stage);
+}
+
+#[test]
+fn former_passwords_go_once_the_wanted_one_is_proven_and_remembered() {
+    let mut wish = Wish { password: Some(Passing::Admit), ..wish(Intent::Run, PAIR) };
+    let mut stages = Vec::new();
+    while stages.last() != Some(&Stage::Login) {
+        let stage = plan(&wish, &seen("kal"));
+        wish = stage.fulfilled(wish);
+        stages.push(stage);
+    }
+    let passings =
+        [Passing::Admit, Passing::NoteAdmitted, Passing::Dismiss, Passing::NoteDismissed];
+    let expected = passings.map(Stage::Password).into_iter().chain([Stage::Login]);
+    assert_eq!(stages, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_should_stop_or_go_gets_no_password() {
+    for intent in [Intent::Stop, Intent::Delete] {
+        let wish = Wish { password: Some(Passing::Admit), ..wish(intent, PAIR) };
+        assert!(matches!(plan(&wish, &seen("kal")), Stage::Stop(..)));
     }
 }

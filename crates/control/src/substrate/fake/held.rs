@@ -1,5 +1,7 @@
 //! What the fake's engines hold: bytes instead of keys, one key a line.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use ourkv_domain::backup::{EngineKind, EngineStamp};
@@ -7,7 +9,7 @@ use ourkv_domain::ids::InstanceId;
 use std::sync::Arc;
 
 use super::{Fake, refused};
-use crate::substrate::{ByteStream, Loaded, Member, Saving, Trouble, Unit};
+use crate::substrate::{ByteStream, Lead, Loaded, Member, Saving, Trouble, Unit};
 
 /// What no engine of the fake loads begins with this.
 const CORRUPT: &[u8] = b"corrupt";
@@ -18,30 +20,53 @@ const CHUNK: usize = 64 << 10;
 pub(super) struct Held {
     /// Whether it goes with its engine.
     pub(super) volatile: bool,
-    /// What the first engine holds, or would hold if it ran.
-    live: Bytes,
+    /// What each engine holds, or would hold if it ran.
+    pub(super) copies: BTreeMap<Member, Copy>,
     /// What a volatile instance is loaded from, until that is tidied.
     file: Option<Bytes>,
     /// What is staged.
     next: Option<Bytes>,
+    /// What is to be remembered of it.
+    pub(super) manifest: Option<Vec<u8>>,
+}
+
+/// What one engine has.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Copy {
+    pub(super) data: Bytes,
+    /// Whose history of writes that is, and how far.
+    pub(super) history: u64,
+    pub(super) offset: i64,
 }
 
 impl Fake {
-    /// Gives an instance's first engine this data.
+    /// Gives an instance's master this data.
     pub fn put(&self, id: &InstanceId, data: impl Into<Bytes>) {
-        self.state().held.entry(id.clone()).or_default().live = data.into();
+        let mut state = self.state();
+        let master = state.sight(id, Lead::default()).lead.master;
+        let held = state.held.entry(id.clone()).or_default();
+        held.copies.entry(master).or_default().replace(data.into());
+        state.replicate(id);
     }
 
-    /// What an instance's first engine holds, or would hold if it ran.
+    /// What an instance's master holds, or would hold if it ran.
     pub fn data(&self, id: &InstanceId) -> Bytes {
-        self.state().held.get(id).map(|held| held.live.clone()).unwrap_or_default()
+        let master = self.seen(id).lead.master;
+        self.data_of(id, master)
+    }
+
+    /// What an engine holds, or would hold if it ran.
+    pub fn data_of(&self, id: &InstanceId, member: Member) -> Bytes {
+        let state = self.state();
+        let copy = state.held.get(id).and_then(|held| held.copies.get(&member));
+        copy.map(|copy| copy.data.clone()).unwrap_or_default()
     }
 
     pub(super) fn begin_save(&self, unit: &Unit) -> Result<Saving, Trouble> {
         let state = self.state();
-        if !state.running(&unit.id).contains_key(&Member::First) {
+        let Some(master) = state.writer(&unit.id) else {
             return Err(refused("saving", "nobody there"));
-        }
+        };
         if state.held.get(&unit.id).is_some_and(|held| held.file.is_some()) {
             return Err(refused("saving", "its data was just put there"));
         }
@@ -51,7 +76,7 @@ impl Fake {
         let chunks: Vec<Bytes> = data.chunks(CHUNK).map(Bytes::copy_from_slice).collect();
         let each = futures::stream::iter(chunks).map(Ok);
         let end = futures::stream::once(async move {
-            let running = super::locked(&state).running(&id).contains_key(&Member::First);
+            let running = super::locked(&state).writer(&id) == Some(master);
             let gone = Trouble::Ended { last_words: "it was killed".into() };
             if running { Ok(Bytes::new()) } else { Err(gone) }
         });
@@ -97,9 +122,10 @@ impl Fake {
 
     pub(super) fn exchange(&self, unit: &Unit, serial: i64) -> Result<(), Trouble> {
         let mut state = self.state();
-        if !state.running(&unit.id).is_empty() {
+        if state.runs(&unit.id) {
             return Err(refused("swapping", "it runs"));
         }
+        let master = state.lead(unit).master;
         let state = &mut *state;
         let seen = state.seen.entry(unit.id.clone()).or_default();
         if seen.dataset == serial {
@@ -111,7 +137,7 @@ impl Fake {
             return Err(refused("swapping", "not staged"));
         };
         held.file = held.volatile.then(|| next.clone());
-        held.live = next;
+        held.copies = BTreeMap::from([(master, Copy { data: next, ..Copy::default() })]);
         (seen.dataset, seen.staged, seen.untidy) = (serial, None, true);
         Ok(())
     }
@@ -129,11 +155,26 @@ impl Fake {
 
 impl Held {
     /// An engine starts on what is kept.
-    pub(super) fn load(&mut self) -> Result<(), Trouble> {
+    pub(super) fn load(&mut self, member: Member) -> Result<(), Trouble> {
+        let copy = self.copies.entry(member).or_default();
         if self.volatile {
-            self.live = self.file.clone().unwrap_or_default();
+            copy.replace(self.file.clone().unwrap_or_default());
         }
-        load(&self.live).map(|_| ())
+        load(&copy.data).map(|_| ())
+    }
+}
+
+impl Copy {
+    /// It holds this instead of what it had.
+    pub(super) fn replace(&mut self, data: Bytes) {
+        self.offset += 1;
+        self.data = data;
+    }
+
+    /// It holds a line more.
+    pub(super) fn append(&mut self, line: &str) {
+        self.offset += 1;
+        self.data = [&self.data, line.as_bytes(), b"\n"].concat().into();
     }
 }
 
@@ -148,7 +189,7 @@ fn load(data: &[u8]) -> Result<Loaded, Trouble> {
     Ok(Loaded { keys: keys(data), expired: 0 })
 }
 
-fn keys(data: &[u8]) -> u64 {
+pub(super) fn keys(data: &[u8]) -> u64 {
     data.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ourkv_domain::secret::Secret;
 use rustix::event::Timespec;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::mark::Mark;
 use super::member::Running;
@@ -15,6 +16,7 @@ use crate::engine::redis_admin::{Admin, AdminError, Pong, dial};
 use crate::engine::redis_conf::settings;
 use crate::engine::tenant::{self, Entry};
 
+const LOGIN: &str = "logging in as the tenant";
 /// How long an engine may be silent after its start. Reading its data is not silence.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long the first synchronisation of a replica may take.
@@ -50,10 +52,13 @@ impl Inner {
         }
     }
 
-    /// Returns when the second member follows the first.
+    /// Returns when the replica follows the master; at once where there is none.
     pub(super) async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
-        let running = self.must_run(unit, Member::Second).await?;
-        let mut admin = self.admin(unit, Member::Second, &running).await?;
+        let Some(replica) = unit.replica() else {
+            return Ok(());
+        };
+        let running = self.must_run(unit, replica).await?;
+        let mut admin = self.admin(unit, replica, &running).await?;
         prompt("asking the replica", admin.ping()).await?;
         let linked = async {
             let mut pause = Duration::from_millis(2);
@@ -64,7 +69,7 @@ impl Inner {
             Ok(())
         };
         tokio::select! {
-            () = running.process.ended() => Err(self.ended(unit, Member::Second)),
+            () = running.process.ended() => Err(self.ended(unit, replica)),
             linked = tokio::time::timeout(LINK, linked) => {
                 linked.unwrap_or(Err(silent("linking the replica", LINK)))
             }
@@ -74,20 +79,35 @@ impl Inner {
     /// Logs in at the instance's address as its tenant does, once it is proven that the
     /// instance's own engine listens there: a stranger gets to see no password.
     pub(super) async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
-        const LOGIN: &str = "logging in as the tenant";
-        let running = self.must_run(unit, Member::First).await?;
+        let master = unit.lead.master;
+        let running = self.must_run(unit, master).await?;
         // Without it on this machine, the address would lead to a stranger.
         host_address::hold(*unit.address.ip(), self.serves).await?;
+        match self.enter(unit, &running).await? {
+            // All connections that were bought are in use: it serves those.
+            Entry::AsPromised | Entry::Full => return Ok(()),
+            // It reads its login database at each login, and that may be damaged.
+            Entry::Otherwise(_) if running.binary.kind == Kind::Memcached => {
+                self.rewrite_logins(unit, master).await?;
+            }
+            Entry::Otherwise(answer) => {
+                return Err(Trouble::Unexpected { doing: LOGIN, answer });
+            }
+        }
+        match self.enter(unit, &running).await? {
+            Entry::AsPromised | Entry::Full => Ok(()),
+            Entry::Otherwise(answer) => Err(Trouble::Unexpected { doing: LOGIN, answer }),
+        }
+    }
+
+    /// What a tenant finds at the address.
+    async fn enter(&self, unit: &Unit, running: &Running) -> Result<Entry, Trouble> {
         let entry = async {
             let Some(stream) = running.connect(unit.address).await? else {
-                let answer = "the engine does not listen on the instance's address".into();
-                return Err(Trouble::Unexpected { doing: LOGIN, answer });
+                return Err(nobody_listens(LOGIN));
             };
             match running.binary.kind {
-                Kind::Memcached => {
-                    let entry = enter_memcached(Client::over(stream), unit).await;
-                    entry.map_err(super::machine(LOGIN))
-                }
+                Kind::Memcached => self.enter_memcached(unit, running, stream).await,
                 Kind::Redis | Kind::Valkey => {
                     let (id, secrets) = (unit.id.as_str(), &unit.secrets);
                     let entry = tenant::enter(stream, id, secrets, &running.binary).await;
@@ -95,19 +115,36 @@ impl Inner {
                 }
             }
         };
-        match tokio::time::timeout(PROMPT, entry).await {
-            // All connections that were bought are in use: it serves those.
-            Ok(Ok(Entry::AsPromised | Entry::Full)) => Ok(()),
-            Ok(Ok(Entry::Otherwise(answer))) => Err(Trouble::Unexpected { doing: LOGIN, answer }),
-            Ok(Err(trouble)) => Err(trouble),
-            Err(_) => Err(silent(LOGIN, PROMPT)),
+        tokio::time::timeout(PROMPT, entry).await.unwrap_or_else(|_| Err(silent(LOGIN, PROMPT)))
+    }
+
+    /// Logs in with the wanted password, else with a former one that still may be good; each time
+    /// over a connection of its own.
+    async fn enter_memcached(
+        &self,
+        unit: &Unit,
+        running: &Running,
+        stream: TcpStream,
+    ) -> Result<Entry, Trouble> {
+        let user = unit.id.as_str();
+        let first = enter_memcached(stream, user, unit.secrets.password.as_ref()).await;
+        let first = first.map_err(super::machine(LOGIN))?;
+        if matches!(first, Entry::AsPromised | Entry::Full) {
+            return Ok(first);
         }
+        for former in unit.secrets.accepted().skip(1) {
+            let stream = running.connect(unit.address).await?;
+            let stream = stream.ok_or_else(|| nobody_listens(LOGIN))?;
+            let entry = enter_memcached(stream, user, Some(former)).await;
+            if entry.map_err(super::machine(LOGIN))? == Entry::AsPromised {
+                return Ok(Entry::AsPromised);
+            }
+        }
+        Ok(first)
     }
 
     pub(super) async fn must_run(&self, unit: &Unit, member: Member) -> Result<Running, Trouble> {
-        let slot = self.slot(unit, member);
-        let mut known = slot.lock().await;
-        let running = self.running(&mut known, unit, member).await?;
+        let running = self.look(unit, member).await?;
         running.ok_or_else(|| self.ended(unit, member))
     }
 
@@ -122,7 +159,7 @@ impl Inner {
         loop {
             let pong = tokio::time::timeout(ANSWER, admin.ping()).await;
             match pong.map_err(|_| silent("waiting for its first answer", ANSWER))? {
-                Ok(Pong::Ready) => break,
+                Ok(Pong::Ready | Pong::Busy) => break,
                 Ok(Pong::Loading) => tokio::time::sleep(pause).await,
                 Err(error) => {
                     if error.is_broken() {
@@ -134,10 +171,8 @@ impl Inner {
             }
             pause = (pause * 2).min(Duration::from_millis(100));
         }
-        if member == Member::First
-            && let Some(mark) = self.has_to_append(unit)?
-        {
-            self.turn_to_appending(unit, mark, &mut admin).await?;
+        if let Some(mark) = self.has_to_append(unit, member)? {
+            self.turn_to_appending(unit, member, mark, &mut admin).await?;
         }
         let wanted = settings(unit, &running.binary);
         let unmet = prompt("reading its settings back", admin.first_unmet(&wanted)).await?;
@@ -155,6 +190,7 @@ impl Inner {
     async fn turn_to_appending(
         &self,
         unit: &Unit,
+        member: Member,
         mark: Mark,
         admin: &mut Admin,
     ) -> Result<(), Trouble> {
@@ -171,7 +207,7 @@ impl Inner {
             }
             tokio::time::sleep(LATER_TRIED_EVERY).await;
         }
-        let directory = self.layout.member(unit, Member::First);
+        let directory = self.layout.member(unit, member);
         blocking(move || settle(&directory, &mark, true).map_err(super::machine(TURNING))).await
     }
 
@@ -263,9 +299,15 @@ async fn persistently<T: Send + 'static>(
     answer.ok_or_else(|| silent(doing, ANSWER))
 }
 
-async fn enter_memcached(mut client: Client, unit: &Unit) -> std::io::Result<Entry> {
-    let answer = match &unit.secrets.password {
-        Some(password) => match client.log_in(unit.id.as_str(), password).await? {
+/// What an engine answers to a login, or to one who does not log in.
+async fn enter_memcached(
+    stream: TcpStream,
+    user: &str,
+    password: Option<&Secret>,
+) -> std::io::Result<Entry> {
+    let mut client = Client::over(stream);
+    let answer = match password {
+        Some(password) => match client.log_in(user, password).await? {
             Answer::Ok => client.no_op().await?,
             refused => refused,
         },
@@ -274,11 +316,16 @@ async fn enter_memcached(mut client: Client, unit: &Unit) -> std::io::Result<Ent
     if answer == Answer::Full {
         return Ok(Entry::Full);
     }
-    let promised = if unit.secrets.password.is_some() { Answer::Ok } else { Answer::NotLoggedIn };
+    let promised = if password.is_some() { Answer::Ok } else { Answer::NotLoggedIn };
     Ok(if answer == promised { Entry::AsPromised } else { Entry::Otherwise(format!("{answer:?}")) })
 }
 
-async fn prompt<T>(
+fn nobody_listens(doing: &'static str) -> Trouble {
+    let answer = "the engine does not listen on the instance's address".into();
+    Trouble::Unexpected { doing, answer }
+}
+
+pub(super) async fn prompt<T>(
     doing: &'static str,
     question: impl Future<Output = Result<T, AdminError>>,
 ) -> Result<T, Trouble> {
@@ -288,10 +335,10 @@ async fn prompt<T>(
     }
 }
 
-fn silent(doing: &'static str, time: Duration) -> Trouble {
+pub(super) fn silent(doing: &'static str, time: Duration) -> Trouble {
     Trouble::Silent { doing, seconds: time.as_secs() }
 }
 
-fn unexpected(doing: &'static str, error: &dyn std::error::Error) -> Trouble {
+pub(super) fn unexpected(doing: &'static str, error: &dyn std::error::Error) -> Trouble {
     Trouble::Unexpected { doing, answer: error.to_string() }
 }

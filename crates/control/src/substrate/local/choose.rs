@@ -48,10 +48,39 @@ impl Inner {
         reading.ok_or_else(|| none(engine.kind.into(), engine.version))
     }
 
-    /// What was put into the first member's directory.
+    /// Which data the instance has, and in whose directory it was put: the other engine has it
+    /// from there.
+    pub(super) fn placed(&self, unit: &Unit) -> Result<Option<(Member, Mark)>, Trouble> {
+        let mut newest: Option<(Member, Mark)> = None;
+        for &member in unit.members() {
+            let Some(mark) = self.mark_of(unit, member)? else {
+                continue;
+            };
+            if newest.as_ref().is_none_or(|(_, other)| other.serial < mark.serial) {
+                newest = Some((member, mark));
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Which data the instance has.
     pub(super) fn mark(&self, unit: &Unit) -> Result<Option<Mark>, Trouble> {
-        let directory = self.layout.member(unit, Member::First);
+        Ok(self.placed(unit)?.map(|(_, mark)| mark))
+    }
+
+    /// What was put into a member's directory.
+    pub(super) fn mark_of(&self, unit: &Unit, member: Member) -> Result<Option<Mark>, Trouble> {
+        let directory = self.layout.member(unit, member);
         Mark::read(&directory).map_err(machine("reading which data the instance has"))
+    }
+
+    /// What was put into the master's directory and is what it has to start from. A replica gets
+    /// its data from its master, whatever lies in its directory.
+    pub(super) fn pending(&self, unit: &Unit, member: Member) -> Result<Option<Mark>, Trouble> {
+        if member != unit.lead.master {
+            return Ok(None);
+        }
+        Ok(self.mark_of(unit, member)?.filter(|mark| mark.pending))
     }
 
     fn usual(&self, unit: &Unit) -> Result<&Binary, Trouble> {

@@ -8,7 +8,7 @@ use super::member::Running;
 use super::{Health, Inner, Kind, Member, Trouble, Unit, log};
 use crate::engine::full;
 use crate::engine::memcached::{Answer, Client};
-use crate::engine::redis_admin::{Admin, Pong, dial};
+use crate::engine::redis_admin::{Admin, Pong, Post, dial};
 
 /// How long an answer may take.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -20,9 +20,7 @@ impl Inner {
         unit: &Unit,
         member: Member,
     ) -> Result<Option<Health>, Trouble> {
-        let slot = self.slot(unit, member);
-        let mut known = slot.lock().await;
-        let Some(running) = self.running(&mut known, unit, member).await? else {
+        let Some(running) = self.look(unit, member).await? else {
             return Ok(None);
         };
         if let Err(error) = log::bound(&self.layout.member(unit, member)) {
@@ -52,15 +50,26 @@ impl Inner {
         let mut admin = Admin::over(stream, &unit.secrets, &running.binary).await.ok()?;
         match admin.ping().await.ok()? {
             Pong::Loading => None,
+            // It is alive and will go on.
+            Pong::Busy => Some(Health::Answering),
             // It serves only once it also keeps what it is told.
-            Pong::Ready if member == Member::First && self.has_to_append(unit).ok()?.is_some() => {
-                None
-            }
-            Pong::Ready if member == Member::Second && admin.is_linked().await.ok()? => {
-                Some(Health::Linked)
-            }
-            Pong::Ready => Some(Health::Answering),
+            Pong::Ready if self.is_unsettled(unit, member).ok()? => None,
+            Pong::Ready => Some(health(&admin.post().await.ok()?, unit, member)),
         }
+    }
+}
+
+/// How an engine that answers does what the lead in force wants of it.
+pub(super) fn health(post: &Post, unit: &Unit, member: Member) -> Health {
+    if member == unit.lead.master {
+        let at_post = post.is_master && post.listens_on(unit.address);
+        return if at_post { Health::Answering } else { Health::Astray };
+    }
+    match post {
+        Post { is_master: true, .. } => Health::Astray,
+        replica if replica.listens() => Health::Astray,
+        Post { is_linked: true, .. } => Health::Linked,
+        _ => Health::Answering,
     }
 }
 

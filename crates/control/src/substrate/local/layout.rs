@@ -2,7 +2,8 @@
 //! set aside.
 //!
 //! The nonce makes a directory one life of one instance: a path under it names nothing else,
-//! ever. Directories are 0700 and files 0600, as they hold data and logins of tenants.
+//! ever. Directories are 0700 and files 0600, as they hold data and logins of tenants. An engine's
+//! own directory belongs to its user once it was started there; all above it stay closed to it.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -28,6 +29,11 @@ impl Layout {
         Ok(Self { root: root.canonicalize()? })
     }
 
+    /// The directory of all of them.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// All that is kept of an instance.
     pub(super) fn instance(&self, unit: &Unit) -> PathBuf {
         self.root.join(format!("{}.{}", unit.id, unit.nonce))
@@ -38,7 +44,7 @@ impl Layout {
         self.instance(unit).join(number(member))
     }
 
-    /// Data that is to become the first engine's, or was.
+    /// Data that is to become the master's, or was.
     pub(super) fn next(&self, unit: &Unit) -> PathBuf {
         self.instance(unit).join("next")
     }

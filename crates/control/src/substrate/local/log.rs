@@ -5,14 +5,15 @@
 //! became of them: two engines never run on one directory, and an empty lock proves that none
 //! does.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ourkv_domain::instance::Secrets;
 use ourkv_domain::secret::Secret;
 use rustix::fs::FlockOperation;
+
+use super::private;
 
 const LOG: &str = "engine.log";
 const PREVIOUS: &str = "engine.log.1";
@@ -38,7 +39,7 @@ pub(super) fn take(directory: &Path) -> io::Result<Option<File>> {
 
 /// Whether anything holds the directory.
 pub(super) fn is_taken(directory: &Path) -> io::Result<bool> {
-    match OpenOptions::new().read(true).open(directory.join(LOG)) {
+    match private().read(true).open(directory.join(LOG)) {
         Ok(log) => Ok(!lock(&log)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
@@ -60,7 +61,7 @@ pub(super) fn last_words(directory: &Path, secrets: &[&Secret]) -> String {
     let log = open(directory).and_then(|log| tail(&log, LAST_WORDS)).unwrap_or_default();
     let clean = without_secrets(&log, secrets);
     if clean != log
-        && let Err(error) = std::fs::write(directory.join(LOG), &clean)
+        && let Err(error) = overwrite(directory, &clean)
     {
         tracing::warn!(%error, "cannot clean an engine's log");
     }
@@ -84,13 +85,17 @@ pub(super) fn complaint(directory: &Path) -> Option<String> {
 
 /// Every secret of an instance that its engine may quote.
 pub(super) fn all(secrets: &Secrets) -> Vec<&Secret> {
-    secrets.password.iter().chain([&secrets.admin, &secrets.replication]).collect()
+    secrets.known().chain([&secrets.admin, &secrets.replication]).collect()
 }
 
 /// The log as it is, without the lock.
 pub(super) fn open(directory: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600).open(directory.join(LOG))
+    private().read(true).append(true).create(true).open(directory.join(LOG))
+}
+
+fn overwrite(directory: &Path, text: &str) -> io::Result<()> {
+    let mut log = private().write(true).create(true).truncate(true).open(directory.join(LOG))?;
+    io::Write::write_all(&mut log, text.as_bytes())
 }
 
 fn lock(log: &File) -> io::Result<bool> {
@@ -103,13 +108,8 @@ fn lock(log: &File) -> io::Result<bool> {
 
 /// Moves the end of the log aside and empties it; the file itself stays, as the lock is on it.
 fn set_aside(directory: &Path, log: &File) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut aside = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(directory.join(PREVIOUS))?;
+    let aside = directory.join(PREVIOUS);
+    let mut aside = private().write(true).create(true).truncate(true).open(aside)?;
     io::Write::write_all(&mut aside, tail(log, KEPT)?.as_bytes())?;
     log.set_len(0)
 }
@@ -150,6 +150,7 @@ mod tests {
             password: Some("Passw0rd!".into()),
             admin: "admin-secret".into(),
             replication: "link-secret".into(),
+            change: None,
         }
     }
 

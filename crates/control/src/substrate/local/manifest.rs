@@ -4,13 +4,13 @@
 //! Nothing is lost with it: a manifest that is missing, torn or stale is rebuilt from the process
 //! itself.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::{private, read_private};
 use crate::engine::{Binary, Kind, Version};
 
 const MANIFEST: &str = "engine.json";
@@ -36,7 +36,7 @@ pub(super) struct Manifest {
 impl Manifest {
     /// The manifest of a directory, if there is a whole one.
     pub(super) fn read(directory: &Path) -> Option<Self> {
-        let text = std::fs::read(directory.join(MANIFEST)).ok()?;
+        let text = read_private(&directory.join(MANIFEST)).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -44,9 +44,7 @@ impl Manifest {
     /// outlives a power cut needs to know its version; processes do not outlive one.
     pub(super) fn write(&self, directory: &Path, durable: bool) -> io::Result<()> {
         let unfinished = directory.join(UNFINISHED);
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        let mut file = private().write(true).create(true).truncate(true).open(&unfinished)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         if durable {
             file.sync_all()?;

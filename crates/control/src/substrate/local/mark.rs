@@ -3,14 +3,14 @@
 //! A directory without a mark began empty. A mark that cannot be read is no mark: it is replaced
 //! at once and as a whole, so there is none that is half written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ourkv_domain::backup::EngineStamp;
 use serde::{Deserialize, Serialize};
 
+use super::{private, read_private};
 use crate::engine::trial::DUMP;
 
 const MARK: &str = "dataset.json";
@@ -31,6 +31,9 @@ pub(super) struct Mark {
     /// Whether its dump, which is not started from any more, may still be there.
     #[serde(default)]
     pub(super) over: bool,
+    /// The run of the machine that it is good for, while the disk may not have all of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<String>,
 }
 
 impl Mark {
@@ -55,19 +58,32 @@ pub(super) enum Form {
 impl Mark {
     /// The mark of a directory, if its data is whole.
     pub(super) fn read(directory: &Path) -> io::Result<Option<Self>> {
-        match std::fs::read(directory.join(MARK)) {
-            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+        match read_private(&directory.join(MARK)) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok().filter(Self::is_of_this_run)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    fn is_of_this_run(&self) -> bool {
+        self.run.is_none() || self.run == Self::this_run()
+    }
+
+    /// What tells this run of the machine from all others.
+    pub(super) fn this_run() -> Option<String> {
+        procfs::sys::kernel::random::boot_id().ok()
+    }
+
+    /// Removes the mark of a directory.
+    pub(super) fn remove(directory: &Path) -> io::Result<()> {
+        std::fs::remove_file(directory.join(MARK))?;
+        File::open(directory)?.sync_all()
+    }
+
     /// Marks a directory, durably.
     pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
         let unfinished = directory.join(UNFINISHED);
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        let mut file = private().write(true).create(true).truncate(true).open(&unfinished)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;
         std::fs::rename(unfinished, directory.join(MARK))?;
@@ -124,7 +140,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(Mark::read(directory.path()).unwrap(), None);
         let engine = EngineStamp { kind: EngineKind::Redis, version: (7, 0, 15) };
-        let mark = Mark { serial: 3, engine, form: Form::Base, pending: true, over: false };
+        let mark =
+            Mark { serial: 3, engine, form: Form::Base, pending: true, over: false, run: None };
         mark.write(directory.path()).unwrap();
         assert_eq!(Mark::read(directory.path()).unwrap(), Some(mark));
         let path = directory.path().join(MARK);
@@ -133,6 +150,19 @@ mod tests {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert_eq!(Mark::read(directory.path()).unwrap(), None, "cut at {length}");
         }
+    }
+
+    #[test]
+    fn a_mark_for_another_run_of_the_machine_is_no_mark() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = EngineStamp { kind: EngineKind::Redis, version: (7, 0, 15) };
+        let form = Form::Base;
+        let (run, pending) = (Mark::this_run(), true);
+        let mark = Mark { serial: 3, engine, form, pending, over: false, run };
+        mark.write(directory.path()).unwrap();
+        assert_eq!(Mark::read(directory.path()).unwrap(), Some(mark.clone()));
+        Mark { run: Some("another".into()), ..mark }.write(directory.path()).unwrap();
+        assert_eq!(Mark::read(directory.path()).unwrap(), None);
     }
 
     #[test]

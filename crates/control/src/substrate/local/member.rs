@@ -3,16 +3,27 @@
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
+use super::confine::Limits;
 use super::process::Process;
 use super::{Inner, Member, Trouble, Unit, address, adopt, blocking, log, machine};
+use crate::engine::redis_admin::Accounts;
 use crate::engine::{Binary, Engines};
 
-/// What is known of one engine, under its lock.
-pub(super) type Slot = Arc<tokio::sync::Mutex<Known>>;
+/// One engine's locks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slot {
+    /// Whose turn it is to start or to stop it. May be held for as long as it reads its data, so
+    /// nobody who only looks, and nobody who ends it at once, waits for this.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    /// What is known of it. Held for instants.
+    pub(super) known: Arc<tokio::sync::Mutex<Known>>,
+}
 
 /// What is known of one engine.
 #[derive(Debug, Default)]
@@ -28,8 +39,12 @@ pub(super) struct Running {
     pub(super) process: Arc<Process>,
     /// What it executes.
     pub(super) binary: Binary,
-    /// Whether it was once seen to have the instance's address; it has it until it ends.
-    listens: Arc<AtomicBool>,
+    /// How often it left the instance's address, plus one.
+    stay: Arc<AtomicU64>,
+    /// The stay during which it was seen to have the address; it has it until that is over.
+    proven: Arc<AtomicU64>,
+    /// What it said when it was made to answer nobody for a time, and until when.
+    silenced: Arc<Mutex<Option<(Instant, Accounts)>>>,
 }
 
 /// Where an engine runs.
@@ -43,20 +58,48 @@ pub(super) struct Place {
 
 impl Running {
     pub(super) fn new(process: Process, binary: Binary) -> Self {
-        Self { process: Arc::new(process), binary, listens: Arc::default() }
+        Self {
+            process: Arc::new(process),
+            binary,
+            stay: Arc::new(AtomicU64::new(1)),
+            proven: Arc::default(),
+            silenced: Arc::default(),
+        }
     }
 
     /// Whether it is this process that a client at the address reaches.
     pub(super) fn listens_on(&self, address: SocketAddrV4) -> bool {
-        if !self.listens.load(Ordering::Acquire) {
-            let proven = address::is_listened_on_by(address, self.process.pid());
-            self.listens.store(proven, Ordering::Release);
+        let stay = self.stay.load(Ordering::Acquire);
+        if self.proven.load(Ordering::Acquire) != stay {
+            if !address::is_listened_on_by(address, self.process.pid()) {
+                return false;
+            }
+            self.proven.store(stay, Ordering::Release);
         }
-        self.listens.load(Ordering::Acquire) && !self.process.is_over()
+        self.stay.load(Ordering::Acquire) == stay && !self.process.is_over()
+    }
+
+    /// From here on it has to be looked at anew whether it has the address.
+    pub(super) fn left_address(&self) {
+        self.stay.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It answers nobody for that time, this control plane included, and this is how it stands.
+    pub(super) fn silence(&self, limit: Duration, accounts: Accounts) {
+        let mut silenced = self.silenced.lock().unwrap_or_else(PoisonError::into_inner);
+        *silenced = Some((Instant::now() + limit, accounts));
+    }
+
+    /// How it stands, while it answers nobody.
+    pub(super) fn silenced(&self) -> Option<Accounts> {
+        let silenced = self.silenced.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        silenced.as_ref().filter(|(until, _)| now < *until).map(|(_, accounts)| accounts.clone())
     }
 
     /// A connection to the address, which is this engine's: `None` where it does not listen there.
-    /// Nothing is sent. It listens until it ends, so where it has not ended after the connection
+    /// Nothing is sent. It comes from the address itself, which the whitelist has no say about; of
+    /// all who can do that on this machine only ourkv and its engines are let in. It listens until it ends, so where it has not ended after the connection
     /// was made, nobody else can have taken that.
     pub(super) async fn connect(
         &self,
@@ -66,7 +109,7 @@ impl Running {
         if !blocking(move || Ok(listener.listens_on(address))).await? {
             return Ok(None);
         }
-        let stream = TcpStream::connect(address).await;
+        let stream = connect_from_itself(address).await;
         if self.process.is_over() {
             return Ok(None);
         }
@@ -74,7 +117,24 @@ impl Running {
     }
 }
 
+async fn connect_from_itself(address: SocketAddrV4) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((*address.ip(), 0).into())?;
+    socket.connect(address.into()).await
+}
+
 impl Inner {
+    /// The engine of a member, if one runs. Waits for nobody who starts or stops it.
+    pub(super) async fn look(
+        &self,
+        unit: &Unit,
+        member: Member,
+    ) -> Result<Option<Running>, Trouble> {
+        let slot = self.slot(unit, member);
+        let mut known = slot.known.lock().await;
+        self.running(&mut known, unit, member).await
+    }
+
     /// The engine of a member, if one runs; adopts one that outlived an earlier control plane.
     pub(super) async fn running(
         &self,
@@ -89,11 +149,26 @@ impl Inner {
             if let Some(running) = found {
                 tracing::info!(instance = %unit.id, %member, pid = running.process.pid(), "adopted");
                 running.process.miss(true);
+                self.bound(unit, &running);
                 self.watch(unit, &running);
                 known.running = Some(running);
             }
         }
         Ok(known.running.clone())
+    }
+
+    /// Puts bounds on an engine. One that runs without does not run worse.
+    pub(super) fn bound(&self, unit: &Unit, running: &Running) {
+        if !self.confiner.confines() {
+            return;
+        }
+        let user = self.confiner.user_at(*unit.address.ip());
+        let bounded = Limits::of_engine(unit).put_on(running.process.pid(), user);
+        if let Err(error) = bounded
+            && !running.process.is_over()
+        {
+            tracing::warn!(instance = %unit.id, %error, "an engine runs without all its bounds");
+        }
     }
 }
 
@@ -145,12 +220,25 @@ mod tests {
         assert!(listener.accept().is_err(), "somebody spoke to a stranger");
     }
 
+    #[test]
+    fn an_engine_that_left_its_address_is_looked_for_anew() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _guard = runtime.enter();
+        let (listener, address) = listen([127, 201, 0, 13]);
+        let engine = running(std::process::id());
+        assert!(engine.listens_on(address));
+        drop(listener);
+        assert!(engine.listens_on(address), "it is looked at once");
+        engine.left_address();
+        assert!(!engine.listens_on(address));
+    }
+
     #[tokio::test]
     async fn who_takes_the_address_of_an_engine_that_ended_is_not_it() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let engine = running(child.id());
         // It was seen to have the address, and has ended since.
-        engine.listens.store(true, Ordering::Release);
+        engine.proven.store(1, Ordering::Release);
         child.kill().unwrap();
         child.wait().unwrap();
         let (_stranger, address) = listen([127, 201, 0, 12]);

@@ -4,51 +4,70 @@
 //! has one engine at most; a process is adopted, spoken to or signalled only after proof that it
 //! is the instance's own; an operation that began runs to its end, also when its caller went
 //! away. An instance's secrets reach an engine by standard input, or stand in its login database.
-//! An address outside 127.0.0.0/8 is on the machine while its engine is meant to run.
+//! An address outside 127.0.0.0/8 is on the machine while its engine is meant to run. Who is the
+//! master is told by the later of two decisions, the [`Unit`]'s and the one that is written down
+//! beside the data, so a caller who missed one never brings an old master back.
 //!
 //! It does not decide anything, and knows no store: what it needs to know is in the [`Unit`] and
 //! in the directories of [`layout`].
 
 mod address;
 mod adopt;
-mod ahead;
 mod answer;
 mod choose;
-mod confined;
+pub mod confine;
+mod deferred;
 mod glance;
 mod header;
 mod host_address;
+mod keepsake;
+mod kept;
 mod layout;
 mod log;
+mod logins;
 mod manifest;
 mod mark;
 mod member;
+mod password;
 mod process;
+mod promote;
+mod pulse;
+mod role;
 mod save;
 mod sink;
 mod stage;
+mod standing;
 mod start;
 mod stop;
 mod swap;
+mod switch;
 mod tail;
 mod temporary;
 mod trial;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::network::HostAddresses;
+use rustix::fs::OFlags;
 use tokio::sync::broadcast;
 
+use self::confine::{Confinement, Confiner, end_all_of};
 pub use self::host_address::may_add_addresses;
+pub use self::keepsake::{Place as InstancePlace, is_inhabited, manifests, survey};
 use self::layout::Layout;
 use self::member::{Place, Running, Slot};
 use self::trial::Trials;
 use super::{
-    Health, Loaded, Member, Saving, Seen, Specimen, Staging, Stop, Substrate, Trouble, Unit,
+    Gate, Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop,
+    Substrate, Trouble, Unit,
 };
 use crate::engine::{Engines, Kind};
 
@@ -62,10 +81,13 @@ pub struct Local(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     layout: Layout,
+    confiner: Confiner,
     trials: Trials,
     engines: Engines,
     serves: HostAddresses,
-    /// One lock for each engine, and what is known of it. An entry goes when the instance does.
+    /// Whom an engine that is to listen waits for.
+    gate: Option<Arc<dyn Gate>>,
+    /// The locks of each engine, and what is known of it. An entry goes when the instance does.
     slots: Mutex<HashMap<(InstanceId, Member), Slot>>,
     /// One lock for what lies beside each instance's data.
     nexts: Mutex<HashMap<InstanceId, Arc<tokio::sync::Mutex<()>>>>,
@@ -74,14 +96,39 @@ struct Inner {
 
 impl Local {
     /// Runs these engines in `DIR/engines`, which is made if it is missing. Gives the machine those
-    /// addresses that it serves and does not have; takes back what it gave in any case.
+    /// addresses that it serves and does not have; takes back what it gave in any case. Engines
+    /// are confined as far as the machine allows.
     pub fn new(data_dir: &Path, engines: Engines, serves: HostAddresses) -> Result<Self, Trouble> {
+        Self::confined(data_dir, engines, serves, Confinement::default(), None)
+    }
+
+    /// The same, confining engines as told, and with a gate that must stand before an engine
+    /// listens. An error where confinement is required and not possible.
+    pub fn confined(
+        data_dir: &Path,
+        engines: Engines,
+        serves: HostAddresses,
+        confinement: Confinement,
+        gate: Option<Arc<dyn Gate>>,
+    ) -> Result<Self, Trouble> {
         let layout = Layout::below(data_dir).map_err(machine("making the directory of engines"))?;
-        let trials = Trials::below(data_dir, &engines);
+        let confiner = Confiner::new(confinement, layout.root());
+        let confiner = confiner.map_err(machine("confining engines, as is required"))?;
+        let trials = Trials::below(data_dir, &engines, confiner.clone());
         let trials = trials.map_err(machine("making the directory of trials"))?;
         let (deaths, _) = broadcast::channel(DEATHS_KEPT);
         let (slots, nexts) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { layout, trials, engines, serves, slots, nexts, deaths })))
+        Ok(Self(Arc::new(Inner {
+            layout,
+            confiner,
+            trials,
+            engines,
+            serves,
+            gate,
+            slots,
+            nexts,
+            deaths,
+        })))
     }
 
     /// The engines that it runs instances on.
@@ -98,10 +145,13 @@ impl Substrate for Local {
         let prepared = prepared.map_err(machine("looking for the instance's directory"))?;
         let mut seen = Seen { prepared, ..Seen::default() };
         if prepared {
-            self.0.see_data(unit, &mut seen)?;
-            for &member in unit.members() {
-                if let Some(health) = self.0.health(unit, member).await? {
-                    seen.running.insert(member, health);
+            seen.lead = self.0.declared(unit)?;
+            let unit = self.0.in_force(unit)?;
+            self.0.see_data(&unit, &mut seen)?;
+            let looks = unit.members().iter().map(|member| self.0.health(&unit, *member));
+            for (member, health) in unit.members().iter().zip(join_all(looks).await) {
+                if let Some(health) = health? {
+                    seen.running.insert(*member, health);
                 }
             }
         }
@@ -118,11 +168,11 @@ impl Substrate for Local {
     }
 
     async fn link(&self, unit: &Unit) -> Result<(), Trouble> {
-        if unit.members().contains(&Member::Second) { self.0.link(unit).await } else { Ok(()) }
+        self.0.link(&self.0.in_force(unit)?).await
     }
 
     async fn login(&self, unit: &Unit) -> Result<(), Trouble> {
-        self.0.login(unit).await
+        self.0.login(&self.0.in_force(unit)?).await
     }
 
     async fn stop(&self, unit: &Unit, member: Member, stop: Stop) -> Result<(), Trouble> {
@@ -131,19 +181,19 @@ impl Substrate for Local {
     }
 
     async fn save(&self, unit: &Unit) -> Result<Saving, Trouble> {
-        self.0.save(unit).await
+        self.0.save(&self.0.in_force(unit)?).await
     }
 
     async fn forget_save(&self, unit: &Unit) -> Result<(), Trouble> {
-        self.0.forget_save(unit).await
+        self.0.forget_save(&self.0.in_force(unit)?).await
     }
 
     async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble> {
-        self.0.stage(unit, staging).await
+        self.0.stage(&self.0.in_force(unit)?, staging).await
     }
 
     async fn prove_staged(&self, unit: &Unit, serial: i64) -> Result<Loaded, Trouble> {
-        self.0.prove_staged(unit, serial).await
+        self.0.prove_staged(&self.0.in_force(unit)?, serial).await
     }
 
     async fn prove(&self, specimen: Specimen) -> Result<Loaded, Trouble> {
@@ -153,22 +203,83 @@ impl Substrate for Local {
     }
 
     async fn swap(&self, unit: &Unit, serial: i64) -> Result<(), Trouble> {
-        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
         to_its_end(async move { inner.swap(&unit, serial).await }).await
     }
 
     async fn tidy(&self, unit: &Unit) -> Result<(), Trouble> {
-        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
         to_its_end(async move { inner.tidy(&unit).await }).await
     }
 
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
-        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
         to_its_end(async move { inner.remove(&unit).await }).await
+    }
+
+    async fn manifest(&self, unit: &Unit) -> Result<Option<Vec<u8>>, Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        blocking(move || inner.manifest(&unit)).await
+    }
+
+    async fn keep_manifest(&self, unit: &Unit, text: &[u8]) -> Result<bool, Trouble> {
+        let (inner, unit, text) = (Arc::clone(&self.0), unit.clone(), text.to_vec());
+        blocking(move || inner.keep_manifest(&unit, &text)).await
     }
 
     async fn inventory(&self) -> Result<Vec<InstanceId>, Trouble> {
         self.0.layout.inventory().map_err(machine("listing the directories of instances"))
+    }
+
+    async fn standing(&self, unit: &Unit) -> Result<BTreeMap<Member, Standing>, Trouble> {
+        self.0.standing(&self.0.in_force(unit)?).await
+    }
+
+    async fn pulse(&self, unit: &Unit, member: Member) -> Result<Pulse, Trouble> {
+        self.0.pulse(&self.0.in_force(unit)?, member).await
+    }
+
+    async fn fence(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        to_its_end(async move { inner.fence(&unit, member).await }).await
+    }
+
+    async fn declare(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), unit.clone());
+        blocking(move || inner.declare(&unit)).await
+    }
+
+    async fn promote(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
+        to_its_end(async move { inner.promote(&unit).await }).await
+    }
+
+    async fn demote(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
+        to_its_end(async move { inner.demote(&unit, member).await }).await
+    }
+
+    async fn pause_writes(
+        &self,
+        unit: &Unit,
+        member: Member,
+        limit: Duration,
+    ) -> Result<(), Trouble> {
+        self.0.pause_writes(unit, member, limit).await
+    }
+
+    async fn resume_writes(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        self.0.resume_writes(unit, member).await
+    }
+
+    async fn admit_password(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
+        to_its_end(async move { inner.admit_password(&unit).await }).await
+    }
+
+    async fn dismiss_passwords(&self, unit: &Unit) -> Result<(), Trouble> {
+        let (inner, unit) = (Arc::clone(&self.0), self.0.in_force(unit)?);
+        to_its_end(async move { inner.dismiss_passwords(&unit).await }).await
     }
 
     fn deaths(&self) -> broadcast::Receiver<InstanceId> {
@@ -179,7 +290,7 @@ impl Substrate for Local {
 impl Inner {
     fn slot(&self, unit: &Unit, member: Member) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry((unit.id.clone(), member)).or_default())
+        slots.entry((unit.id.clone(), member)).or_default().clone()
     }
 
     fn next(&self, unit: &Unit) -> Arc<tokio::sync::Mutex<()>> {
@@ -191,25 +302,25 @@ impl Inner {
         Place { directory: self.layout.member(unit, member), nonce: unit.nonce.clone() }
     }
 
-    fn next_place(&self, unit: &Unit) -> Place {
-        Place { directory: self.layout.next(unit), nonce: unit.nonce.clone() }
-    }
-
     async fn remove(&self, unit: &Unit) -> Result<(), Trouble> {
         for &member in unit.members() {
             let slot = self.slot(unit, member);
-            let mut slot = slot.lock().await;
-            if self.running(&mut slot, unit, member).await?.is_some() {
+            let _turn = slot.turn.lock().await;
+            if self.look(unit, member).await?.is_some() {
                 let answer = "an engine still runs".into();
                 return Err(Trouble::Unexpected { doing: "removing the instance", answer });
             }
         }
-        let (next, engines) = (self.next_place(unit), self.engines.clone());
-        let ending = machine("ending an engine that was started ahead");
-        blocking(move || ahead::end_any(&next, &engines).map_err(ending)).await?;
         host_address::release(*unit.address.ip()).await?;
         let (layout, unit) = (self.layout.clone(), unit.clone());
+        let user = self.confiner.user_at(*unit.address.ip());
         blocking(move || {
+            // The next instance at the address has the same user. So has one of another control
+            // plane of this machine, and who listens there is not ended.
+            const ENDING: &str = "ending what is left of the instance";
+            if !address::is_listened_on(*unit.address.ip()).map_err(machine(ENDING))? {
+                end_all_of(user).map_err(machine(ENDING))?;
+            }
             layout.remove(&unit).map_err(machine("removing the instance's directory"))?;
             Ok(unit)
         })
@@ -256,6 +367,22 @@ async fn blocking<T: Send + 'static>(
 fn finished<T>(joined: Result<Result<T, Trouble>, tokio::task::JoinError>) -> Result<T, Trouble> {
     let ended = |error| machine("running an operation to its end")(std::io::Error::other(error));
     joined.map_err(ended)?
+}
+
+/// How a file is opened that lies where an engine may write: with no way through a link to anything
+/// else, and closed to others.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    options.mode(0o600).custom_flags(i32::try_from(flags).unwrap_or(0));
+    options
+}
+
+/// The whole of such a file.
+fn read_private(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut private().read(true).open(path)?, &mut bytes)?;
+    Ok(bytes)
 }
 
 fn machine(doing: &'static str) -> impl Fn(std::io::Error) -> Trouble {

@@ -96,27 +96,29 @@ impl Inner {
 
     /// A replica that follows has the same data, and nobody waits for its answers.
     async fn best_to_save(&self, unit: &Unit) -> Result<Member, Trouble> {
-        let pair = unit.members().contains(&Member::Second);
-        if pair && self.health(unit, Member::Second).await? == Some(Health::Linked) {
-            let caught_up = tokio::time::timeout(CAUGHT_UP_WITHIN, self.catch_up(unit)).await;
-            if caught_up.unwrap_or(Ok(false))? {
-                return Ok(Member::Second);
+        if let Some(replica) = unit.replica()
+            && self.health(unit, replica).await? == Some(Health::Linked)
+        {
+            let caught_up = tokio::time::timeout(CAUGHT_UP_WITHIN, self.catch_up(unit, replica));
+            if caught_up.await.unwrap_or(Ok(false))? {
+                return Ok(replica);
             }
         }
-        if self.mark(unit)?.is_some_and(|mark| mark.has_the_dump()) {
+        let master = unit.lead.master;
+        if self.mark_of(unit, master)?.is_some_and(|mark| mark.has_the_dump()) {
             return Err(unexpected("its data was put there just now"));
         }
-        Ok(Member::First)
+        Ok(master)
     }
 
     /// Waits until the replica has all that its master had when this began: what was acknowledged
     /// before a save was asked for belongs into it. False where the link broke meanwhile.
-    async fn catch_up(&self, unit: &Unit) -> Result<bool, Trouble> {
+    async fn catch_up(&self, unit: &Unit, replica: Member) -> Result<bool, Trouble> {
         const REPLICATION: &str = "replication";
-        let mut master = self.asked(unit, Member::First).await?;
+        let mut master = self.asked(unit, unit.lead.master).await?;
         let wanted = master.info(REPLICATION).await.map_err(unexpected)?;
         let wanted = wanted.number("master_repl_offset");
-        let mut replica = self.asked(unit, Member::Second).await?;
+        let mut replica = self.asked(unit, replica).await?;
         loop {
             let told = replica.info(REPLICATION).await.map_err(unexpected)?;
             if told.field("master_link_status") != Some("up") {
@@ -138,14 +140,12 @@ impl Inner {
     }
 
     /// Whether a dump in a member's directory is nothing that an engine starts from: all but that
-    /// of a pair's first engine that appends to no file.
+    /// of a pair's master that appends to no file.
     fn may_drop_dump(&self, unit: &Unit, member: Member) -> Result<bool, Trouble> {
-        let pending = self.mark(unit)?.is_some_and(|mark| mark.pending);
-        let volatile = !unit.members().contains(&Member::Second);
-        Ok(match member {
-            Member::First => !pending && (volatile || redis_conf::keeps_data(unit)),
-            Member::Second => true,
-        })
+        let pending = self.pending(unit, member)?.is_some();
+        let is_replica = unit.replica() == Some(member);
+        let needed = unit.is_pair() && !redis_conf::keeps_data(unit);
+        Ok(is_replica || !(pending || needed))
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a stream into a file or a pipe.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::sync::mpsc::sync_channel;
 
 use bytes::Bytes;
@@ -42,13 +42,17 @@ pub(super) async fn pour<T: Send + 'static>(
     read.and(written)
 }
 
+/// Writes all chunks to a file, and leaves it to the system when the disk gets them.
+pub(super) fn write(mut file: &File, mut chunks: Receiver<Bytes>) -> io::Result<()> {
+    while let Some(chunk) = chunks.blocking_recv() {
+        file.write_all(&chunk)?;
+    }
+    Ok(())
+}
+
 /// Writes all chunks to a file and forces them to the disk, which begins with that long before
-/// the end. Each chunk is shown to `also` once it is written.
-pub(super) fn write_durably(
-    file: &File,
-    mut chunks: Receiver<Bytes>,
-    mut also: impl FnMut(Bytes),
-) -> io::Result<()> {
+/// the end.
+pub(super) fn write_durably(file: &File, mut chunks: Receiver<Bytes>) -> io::Result<()> {
     std::thread::scope(|scope| {
         let (ask, asked) = sync_channel::<()>(1);
         let disk = scope.spawn(move || asked.iter().try_for_each(|()| file.sync_data()));
@@ -59,7 +63,6 @@ pub(super) fn write_durably(
                 break Err(error);
             }
             unflushed += chunk.len();
-            also(chunk);
             // Where the disk has enough to do, there is more for it the next time.
             if unflushed >= FLUSHED_EVERY && ask.try_send(()).is_ok() {
                 unflushed = 0;
@@ -68,25 +71,6 @@ pub(super) fn write_durably(
         drop(ask);
         let flushed = disk.join().unwrap_or_else(|_| Err(io::Error::other("cannot flush")));
         written.and(flushed).and_then(|()| file.sync_all())
-    })
-}
-
-/// The same, with a copy of all chunks for a reader on a thread of its own. The file does not
-/// wait for a reader that has left.
-pub(super) fn write_durably_and_feed(
-    file: &File,
-    chunks: Receiver<Bytes>,
-    feeder: impl FnOnce(Receiver<Bytes>) + Send,
-) -> io::Result<()> {
-    let (sender, receiver) = channel(WAITING);
-    std::thread::scope(|scope| {
-        scope.spawn(move || feeder(receiver));
-        let mut sender = Some(sender);
-        let written = write_durably(file, chunks, |chunk| {
-            sender.take_if(|sender| sender.blocking_send(chunk).is_err());
-        });
-        drop(sender);
-        written
     })
 }
 
@@ -107,7 +91,7 @@ mod tests {
         let chunks: Vec<_> = (0..40u8).map(|n| Ok(Bytes::from(vec![n; 1 << 20]))).collect();
         let chunks = head.into_iter().chain(chunks).collect();
         pour(stream(chunks), move |chunks| {
-            write_durably(&file, chunks, drop).map_err(super::super::machine("writing"))
+            write_durably(&file, chunks).map_err(super::super::machine("writing"))
         })
         .await
         .unwrap();

@@ -1,5 +1,5 @@
 //! Data beside the data in force: `next/` in the instance's directory, which becomes the
-//! directory of the first engine.
+//! directory of the master.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,43 +8,34 @@ use std::path::Path;
 
 use ourkv_domain::instance::InstanceType;
 
-use super::ahead::Ahead;
 use super::mark::{Form, Mark};
-use super::member::Place;
-use super::sink::{pour, write_durably, write_durably_and_feed};
-use super::{Inner, Trouble, Unit, ahead, blocking, machine};
-use crate::engine::Engines;
+use super::sink::{pour, write, write_durably};
+use super::{Inner, Trouble, Unit, blocking, machine};
 use crate::engine::redis_conf;
 use crate::substrate::{Loaded, Staging};
 
 const STAGING: &str = "staging data";
-const UNFINISHED: &str = "staged.rdb.new";
 
 impl Inner {
-    /// Writes data to where the instance's first engine will find it, and marks it when it is
-    /// whole and durable.
+    /// Writes data to where the instance's master will find it, and marks it when it is whole and
+    /// durable. For an instance that never ran the disk gets it [later](super::deferred).
     pub(super) async fn stage(&self, unit: &Unit, staging: Staging) -> Result<(), Trouble> {
         if unit.instance_type == InstanceType::Memcache {
             let answer = "a cache takes no data".into();
             return Err(Trouble::Unexpected { doing: STAGING, answer });
         }
         let Staging { serial, engine, bytes } = staging;
-        let binary = self.choose_for_data(unit, engine)?.clone();
-        let form = Form::fit(redis_conf::keeps_data(unit), binary.level());
+        let level = self.choose_for_data(unit, engine)?.level();
+        let form = Form::fit(redis_conf::keeps_data(unit), level);
         let alone = self.next(unit).lock_owned().await;
         let next = self.layout.next(unit);
-        let (place, engines) = (self.next_place(unit), self.engines.clone());
-        let file =
-            blocking(move || make_room(&place, form, &engines).map_err(machine(STAGING))).await?;
-        let mark = Mark { serial, engine, form, pending: true, over: false };
-        let ahead = self.start_ahead(unit, &binary).await;
-        let feeder = ahead.as_ref().map(Ahead::feeder);
+        let place = next.clone();
+        let file = blocking(move || make_room(&place, form).map_err(machine(STAGING))).await?;
+        let run = if self.never_ran(unit).await { Mark::this_run() } else { None };
+        let write = if run.is_some() { write } else { write_durably };
+        let mark = Mark { serial, engine, form, pending: true, over: false, run };
         let alone = pour(bytes, move |chunks| {
-            match feeder {
-                Some(feeder) => write_durably_and_feed(&file, chunks, feeder),
-                None => write_durably(&file, chunks, drop),
-            }
-            .map_err(machine(STAGING))?;
+            write(&file, chunks).map_err(machine(STAGING))?;
             Ok(alone)
         })
         .await?;
@@ -52,11 +43,7 @@ impl Inner {
             let _alone = alone;
             finish(&next, &mark).map_err(machine(STAGING))
         })
-        .await?;
-        if let Some(ahead) = ahead {
-            ahead.keep();
-        }
-        Ok(())
+        .await
     }
 
     /// Has a throw-away engine load what is staged.
@@ -84,15 +71,13 @@ pub(super) fn not_staged(doing: &'static str, serial: i64) -> Trouble {
     Trouble::Unexpected { doing, answer: format!("data {serial} is not staged") }
 }
 
-/// An empty directory, and the file in it that the data goes to at first.
-fn make_room(place: &Place, form: Form, engines: &Engines) -> io::Result<File> {
-    let next = &place.directory;
-    ahead::end_any(place, engines)?;
+/// An empty directory, and the file in it that the data goes to.
+fn make_room(next: &Path, form: Form) -> io::Result<File> {
     remove(next)?;
-    let parent = form.file(next).parent().map_or_else(|| next.clone(), Path::to_path_buf);
+    let file = form.file(next);
+    let parent = file.parent().unwrap_or(next);
     DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(next.join(UNFINISHED))
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }
 
 /// Removes a directory, if there is one.
@@ -104,9 +89,7 @@ pub(super) fn remove(directory: &Path) -> io::Result<()> {
 }
 
 fn finish(next: &Path, mark: &Mark) -> io::Result<()> {
-    let file = mark.form.file(next);
-    std::fs::rename(next.join(UNFINISHED), &file)?;
-    sync_parent(&file)?;
+    sync_parent(&mark.form.file(next))?;
     if let Some((path, text)) = mark.form.index(next) {
         let mut index = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         index.write_all(text.as_bytes())?;

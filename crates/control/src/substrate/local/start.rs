@@ -2,21 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
+use super::confine::{Cell, Confiner, Streams, hand_over};
 use super::manifest::Manifest;
-use super::mark::Form;
+use super::mark::{Form, Mark};
 use super::member::{Known, Place, Running};
 use super::process::{End, Process};
 use super::{
-    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, machine, swap,
-    temporary,
+    Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, logins,
+    machine, swap, temporary,
 };
 use crate::engine::trial::DUMP;
 use crate::engine::{Binary, Engines, Launch, memcached, redis_conf};
@@ -32,21 +32,30 @@ impl Inner {
     /// was started here and does not come to answer is ended again.
     pub(super) async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         let slot = self.slot(unit, member);
-        let mut known = slot.lock().await;
-        if member == Member::First {
+        let _turn = slot.turn.lock().await;
+        // Only here: the decision may have been made while this waited for its turn.
+        let unit = &self.in_force(unit)?;
+        if member == unit.lead.master {
+            if let Some(gate) = &self.gate {
+                gate.stands_before(*unit.address.ip()).await?;
+            }
             host_address::hold(*unit.address.ip(), self.serves).await?;
         }
-        if let Some(running) = self.running(&mut known, unit, member).await? {
-            return self.answers(unit, member, &running).await;
+        if let Some(running) = self.look(unit, member).await?
+            && self.is_at_post(unit, member, &running).await?
+        {
+            return self.force(unit, member).await;
         }
-        let Some((running, before)) = self.spawn(&mut known, unit, member).await? else {
-            let running = self.running(&mut known, unit, member).await?;
-            let running = running.ok_or_else(|| self.ended(unit, member))?;
-            return self.answers(unit, member, &running).await;
+        let mut known = slot.known.lock().await;
+        let spawned = self.spawn(&mut known, unit, member).await?;
+        drop(known);
+        let Some((running, before)) = spawned else {
+            let running = self.must_run(unit, member).await?;
+            return self.serves(unit, member, &running).await;
         };
         let written = self.write_down(unit, member, &running, before);
-        let (answers, written) = tokio::join!(self.answers(unit, member, &running), written);
-        match answers.and(written) {
+        let (serves, written) = tokio::join!(self.serves(unit, member, &running), written);
+        match serves.and(written) {
             Ok(()) => {
                 running.process.miss(true);
                 // It may have ended before it was missed.
@@ -55,10 +64,16 @@ impl Inner {
             Err(trouble) => {
                 let end = running.process.reap();
                 self.end(unit, member, &running).await?;
-                known.running = None;
                 Err(self.or_refused(unit, member, end, or_in_use(unit, member, trouble)))
             }
         }
+    }
+
+    /// Returns when it answers as it should, and the disk has what it starts from.
+    async fn serves(&self, unit: &Unit, member: Member, running: &Running) -> Result<(), Trouble> {
+        let (answers, forced) =
+            tokio::join!(self.answers(unit, member, running), self.force(unit, member));
+        answers.and(forced)
     }
 
     /// What an engine that ended said last.
@@ -75,11 +90,10 @@ impl Inner {
         end: Option<End>,
         trouble: Trouble,
     ) -> Trouble {
-        let pending = || self.mark(unit).is_ok_and(|mark| mark.is_some_and(|mark| mark.pending));
+        let pending = || self.pending(unit, member).is_ok_and(|mark| mark.is_some());
         match trouble {
             Trouble::Ended { last_words }
-                if member == Member::First
-                    && end == Some(End::Itself)
+                if end == Some(End::Itself)
                     && !last_words.contains(BAD_CONFIGURATION)
                     && pending() =>
             {
@@ -100,30 +114,29 @@ impl Inner {
         let before = Manifest::read(&place.directory);
         let binary = self.choose(unit, member, before.as_ref())?.clone();
         self.layout.prepare(unit).map_err(machine("making the instance's directory"))?;
-        let mut launch = launch(unit, member, &binary, &place.directory).await?;
-        let pending = match member {
-            Member::First => self.mark(unit)?.filter(|mark| mark.pending),
-            Member::Second => None,
-        };
-        if let Some(mark) = &pending {
-            if !mark.form.is_found(redis_conf::keeps_data(unit), binary.level()) {
-                let answer = format!("{binary} does not find the data that was put there");
-                return Err(Trouble::Unexpected { doing: "starting the engine", answer });
-            }
-            if mark.form == Form::Dump {
-                launch = redis_conf::loading_a_dump(launch);
-            }
-        }
-        let volatile = unit.members() == [Member::First] && pending.is_none();
-        let address = (member == Member::First).then_some(unit.address);
+        let pending = self.pending(unit, member)?;
+        let launch = self.launch(unit, member, &binary, pending.as_ref())?;
+        let volatile = !unit.is_pair() && pending.is_none();
+        let address = (member == unit.lead.master).then_some(unit.address);
         let (path, engines) = (binary.path.clone(), self.engines.clone());
+        let (confiner, own, logs_in) =
+            (self.confiner.clone(), unit.clone(), binary.kind == Kind::Memcached);
         let process = blocking(move || {
             let Some(log) = take(&place, &engines)? else {
                 return Ok(None);
             };
             address.map_or(Ok(()), address::must_be_free)?;
             clear(&place.directory, volatile).map_err(machine("removing what a save left"))?;
-            let spawned = spawn(&path, &place.directory, log, launch);
+            let user = confiner.user_at(*own.address.ip());
+            hand_over(&place.directory, user)
+                .map_err(machine("giving the directory to the engine's user"))?;
+            let port = Some(own.address.port());
+            let cell = Cell { directory: &place.directory, user, port, priority: None };
+            if logs_in {
+                logins::write(&own, &confiner, cell)
+                    .map_err(machine("writing the login database (saslpasswd2)"))?;
+            }
+            let spawned = spawn(&confiner, &path, cell, log, &launch);
             spawned.map(Some).map_err(machine("starting the engine"))
         })
         .await?;
@@ -131,10 +144,39 @@ impl Inner {
             return Ok(None);
         };
         let running = Running::new(process, binary);
+        self.bound(unit, &running);
         self.watch(unit, &running);
         known.running = Some(running.clone());
         fail::fail_point!("local-spawned", |_| Err(Trouble::Failpoint("local-spawned")));
         Ok(Some((running, before)))
+    }
+
+    /// How the engine is called, given what it finds in its directory.
+    fn launch(
+        &self,
+        unit: &Unit,
+        member: Member,
+        binary: &Binary,
+        pending: Option<&Mark>,
+    ) -> Result<Launch, Trouble> {
+        if binary.kind == Kind::Memcached {
+            let as_root = self.confiner.user_at(*unit.address.ip()).is_none()
+                && rustix::process::geteuid().is_root();
+            return Ok(memcached::launch(unit, as_root));
+        }
+        let launch = redis_conf::launch(unit, member, binary);
+        let launch = launch.map_err(|unwritable| Trouble::Unexpected {
+            doing: "drawing up the configuration",
+            answer: unwritable.to_string(),
+        })?;
+        match pending {
+            Some(mark) if !mark.form.is_found(redis_conf::keeps_data(unit), binary.level()) => {
+                let answer = format!("{binary} does not find the data that was put there");
+                Err(Trouble::Unexpected { doing: "starting the engine", answer })
+            }
+            Some(mark) if mark.form == Form::Dump => Ok(redis_conf::loading_a_dump(launch)),
+            _ => Ok(launch),
+        }
     }
 
     /// Writes down what was started, while it gets ready.
@@ -167,29 +209,12 @@ impl Inner {
 
 /// Somebody may have taken the address between the test and the engine's own attempt.
 fn or_in_use(unit: &Unit, member: Member, trouble: Trouble) -> Trouble {
-    match (member, &trouble) {
-        (Member::First, Trouble::Ended { .. }) => {
+    match &trouble {
+        Trouble::Ended { .. } if member == unit.lead.master => {
             address::must_be_free(unit.address).err().unwrap_or(trouble)
         }
         _ => trouble,
     }
-}
-
-pub(super) async fn launch(
-    unit: &Unit,
-    member: Member,
-    binary: &Binary,
-    directory: &Path,
-) -> Result<Launch, Trouble> {
-    if binary.kind == Kind::Memcached {
-        let written = memcached::write_logins(unit, directory).await;
-        written.map_err(machine("writing the login database (saslpasswd2)"))?;
-        return Ok(memcached::launch(unit, directory));
-    }
-    redis_conf::launch(unit, member, binary).map_err(|unwritable| Trouble::Unexpected {
-        doing: "drawing up the configuration",
-        answer: unwritable.to_string(),
-    })
 }
 
 /// The log with the lock on the directory; `None` where an engine runs. What an earlier engine
@@ -225,24 +250,20 @@ fn clear(directory: &Path, volatile: bool) -> io::Result<()> {
 /// Starts the program in a process group of its own, so that what is typed at the control
 /// plane's terminal does not reach it. What it is to read is there before it is: an engine that
 /// found nothing would run with its defaults, open to all.
-pub(super) fn spawn(
+fn spawn(
+    confiner: &Confiner,
     path: &Path,
-    directory: &Path,
+    cell: Cell<'_>,
     log: File,
-    launch: Launch,
+    launch: &Launch,
 ) -> io::Result<Process> {
-    let input = launch.input.map(|input| ready_to_read(input.expose())).transpose()?;
-    let mut command = Command::new(path);
-    command
-        .args(&launch.arguments)
-        .env_clear()
-        .envs(launch.environment)
-        .current_dir(directory)
-        .process_group(0)
-        .stdin(input.map_or_else(Stdio::null, Stdio::from))
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    let mut child = command.spawn()?;
+    let input = launch.input.as_ref().map(|input| ready_to_read(input.expose())).transpose()?;
+    let streams = Streams {
+        input: input.map_or_else(Stdio::null, Stdio::from),
+        output: log.try_clone()?.into(),
+        error: log.into(),
+    };
+    let mut child = confiner.spawn(path, launch, cell, streams)?;
     // A child keeps its number until it is reaped, which only the holder does.
     Process::hold(child.id()).or_else(|error| {
         child.kill()?;

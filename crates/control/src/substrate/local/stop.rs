@@ -28,8 +28,8 @@ impl Inner {
         stop: Stop,
     ) -> Result<(), Trouble> {
         let slot = self.slot(unit, member);
-        let mut known = slot.lock().await;
-        if let Some(running) = self.running(&mut known, unit, member).await? {
+        let _turn = slot.turn.lock().await;
+        if let Some(running) = self.look(unit, member).await? {
             running.process.miss(false);
             if stop == Stop::Keep {
                 let write = self.let_write(unit, member, &running);
@@ -37,13 +37,27 @@ impl Inner {
                 let _ = tokio::time::timeout(WRITES_WITHIN, write).await;
             }
             self.end(unit, member, &running).await?;
-            known.running = None;
         }
         self.sweep(unit, member).await?;
-        if member == Member::First {
+        if member == self.in_force(unit)?.lead.master {
             host_address::release(*unit.address.ip()).await?;
         }
         Ok(())
+    }
+
+    /// Ends a member's engine at once, whatever it is doing and whoever waits for it, and proves
+    /// that nothing of it is left. The machine keeps the address: the next master needs it.
+    pub(super) async fn fence(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
+        // A start or a stop that is under way ends with its engine, and gives up its turn.
+        if let Some(running) = self.look(unit, member).await? {
+            self.end(unit, member, &running).await?;
+        }
+        let slot = self.slot(unit, member);
+        let _turn = slot.turn.lock().await;
+        if let Some(running) = self.look(unit, member).await? {
+            self.end(unit, member, &running).await?;
+        }
+        self.sweep(unit, member).await
     }
 
     /// Kills an engine and returns when it is gone.
@@ -66,7 +80,7 @@ impl Inner {
     }
 
     /// Asks an engine to write its data and end, until it did.
-    async fn let_write(&self, unit: &Unit, member: Member, running: &Running) {
+    pub(super) async fn let_write(&self, unit: &Unit, member: Member, running: &Running) {
         loop {
             if running.binary.kind == Kind::Memcached {
                 let _ = running.process.signal(Signal::TERM);

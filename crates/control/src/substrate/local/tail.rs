@@ -15,11 +15,11 @@ use rustix::process::Signal;
 use tokio::sync::mpsc::Sender;
 
 use super::member::Running;
-use super::process::Process;
+use super::process::{Process, works_in};
 use super::save::{GONE_WITHIN, SAVING, unexpected};
 use super::swap::ignore_missing;
 use super::temporary::{inode, unfinished};
-use super::{Trouble, log, machine};
+use super::{Trouble, log, machine, private};
 use crate::engine::trial::DUMP;
 
 /// How much is read at once.
@@ -91,12 +91,12 @@ impl Tail {
         loop {
             let named = self.directory.join(DUMP);
             if inode(&named)?.is_some_and(|inode| Some(inode) != self.before)
-                && let Some(growing) = Growing::open(&named, None)?
+                && let Some(growing) = Growing::open(&self.directory, &named, None)?
             {
                 return Ok(Some(growing));
             }
             for (name, pid) in unfinished(&self.directory)? {
-                if let Some(growing) = Growing::open(&name, Some(pid))? {
+                if let Some(growing) = Growing::open(&self.directory, &name, Some(pid))? {
                     return Ok(Some(growing));
                 }
             }
@@ -152,12 +152,17 @@ impl Tail {
 }
 
 impl Growing {
-    /// `None` where the file or its writer is gone meanwhile.
-    fn open(name: &Path, writer: Option<u32>) -> io::Result<Option<Self>> {
+    /// `None` where the file or its writer is gone meanwhile, or the writer that it names works
+    /// elsewhere: an engine may give its files any name, and its child is ended by that.
+    fn open(directory: &Path, name: &Path, writer: Option<u32>) -> io::Result<Option<Self>> {
         let Ok(child) = writer.map(Process::hold).transpose() else {
             return Ok(None);
         };
-        match File::open(name) {
+        let elsewhere = |child: &Process| !works_in(child.pid(), directory) && !child.is_over();
+        if child.as_ref().is_some_and(elsewhere) {
+            return Ok(None);
+        }
+        match private().read(true).open(name) {
             Ok(file) => {
                 let inode = file.metadata()?.ino();
                 let name = writer.map(|_| name.to_path_buf());

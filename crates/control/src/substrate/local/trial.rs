@@ -1,8 +1,8 @@
 //! Throw-away engines: `DIR/trials/<process>-<number>/`.
 //!
 //! A trial tells whether an engine loads data, before anything depends on it. What is loaded may
-//! be damaged on purpose, so the engine is confined before it reads anything: bounds on memory,
-//! time and files, the lowest priority, no port. It reads from a pipe, so that data of any size
+//! be damaged on purpose, so the engine is confined before it reads anything: as all engines are,
+//! and by tighter bounds on memory, time and files, the lowest priority, no port. It reads from a pipe, so that data of any size
 //! takes no room on the disk, or from a link to a file that exists. Whatever comes of it, process
 //! and directory are gone afterwards; what a killed control plane left is removed at the next
 //! start.
@@ -11,6 +11,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,12 +23,12 @@ use rustix::process::Signal;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::Receiver;
 
-use super::confined::spawn;
+use super::confine::{Cell, Confiner, Limits, Streams, end_all_of, give_path};
 use super::process::{End, Process};
 use super::sink::pour;
 use super::{Trouble, adopt, blocking, log, machine};
 use crate::engine::redis_admin::{Admin, dial};
-use crate::engine::trial::DUMP;
+use crate::engine::trial::{DUMP, launch};
 use crate::engine::{Binary, Engines};
 use crate::substrate::{ByteStream, Loaded};
 
@@ -37,18 +38,25 @@ const OWNER: &str = "owner.lock";
 /// lowest priority.
 const DONE_WITHIN: Duration = Duration::from_mins(30);
 const GONE_WITHIN: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+/// How many this process has begun, wherever: what is left of one is ended by its user, so no two
+/// have the same.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+const LOWEST_PRIORITY: i32 = 19;
+/// The kernel's scale ends here.
+const OOM_FIRST: &str = "1000";
 const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 /// The place for trials.
 #[derive(Debug)]
 pub(super) struct Trials {
     root: PathBuf,
-    begun: AtomicU64,
+    confiner: Confiner,
 }
 
 /// One engine that is tried. It ends with this value.
 struct Trial {
     directory: PathBuf,
+    user: Option<u32>,
     process: Arc<Process>,
     _owner: File,
 }
@@ -61,14 +69,18 @@ enum Source {
 
 impl Trials {
     /// Below this data directory. Removes what is left of trials whose control plane is gone.
-    pub(super) fn below(data_dir: &Path, engines: &Engines) -> io::Result<Self> {
+    pub(super) fn below(
+        data_dir: &Path,
+        engines: &Engines,
+        confiner: Confiner,
+    ) -> io::Result<Self> {
         let root = data_dir.join("trials");
         DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         let root = root.canonicalize()?;
         for entry in std::fs::read_dir(&root)? {
             collect(&entry?.path(), engines)?;
         }
-        Ok(Self { root, begun: AtomicU64::new(0) })
+        Ok(Self { root, confiner })
     }
 
     /// Has an engine load a stream.
@@ -111,10 +123,14 @@ impl Trials {
         capacity_mb: i64,
         source: Source,
     ) -> Result<Trial, Trouble> {
-        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let number = BEGUN.fetch_add(1, Ordering::Relaxed);
         let directory = self.root.join(format!("{}-{number}", std::process::id()));
-        blocking(move || begin(directory, &binary, capacity_mb, &source).map_err(machine(TRYING)))
-            .await
+        let (confiner, user) = (self.confiner.clone(), self.confiner.user_of_trial(number));
+        let work = move || {
+            let place = Place { directory, user };
+            begin(&confiner, place, &binary, capacity_mb, &source).map_err(machine(TRYING))
+        };
+        blocking(work).await
     }
 }
 
@@ -179,6 +195,9 @@ impl Drop for Trial {
         }
         self.process.ends_within(GONE_WITHIN);
         self.process.reap();
+        if let Err(error) = end_all_of(self.user) {
+            tracing::warn!(%error, "cannot end what a trial may have left");
+        }
         if let Err(error) = std::fs::remove_dir_all(&self.directory) {
             tracing::warn!(%error, "cannot remove the directory of a trial");
         }
@@ -187,17 +206,13 @@ impl Drop for Trial {
 
 /// How much of the data an engine took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fed {
+enum Fed {
     Whole,
     InPart,
 }
 
 /// Writes all data into the pipe, as far as the engine reads it.
-pub(super) fn feed(
-    path: &Path,
-    process: &Process,
-    mut chunks: Receiver<Bytes>,
-) -> Result<Fed, Trouble> {
+fn feed(path: &Path, process: &Process, mut chunks: Receiver<Bytes>) -> Result<Fed, Trouble> {
     let mut pipe = loop {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match rustix::fs::open(path, flags, Mode::empty()) {
@@ -224,17 +239,28 @@ pub(super) fn feed(
     Ok(Fed::Whole)
 }
 
-fn begin(
+/// Where a trial is made, and who makes it.
+struct Place {
     directory: PathBuf,
+    user: Option<u32>,
+}
+
+fn begin(
+    confiner: &Confiner,
+    place: Place,
     binary: &Binary,
     capacity_mb: i64,
     source: &Source,
 ) -> io::Result<Trial> {
-    DirBuilder::new().mode(0o700).create(&directory)?;
-    let trial = set_up(&directory, source)
-        .and_then(|(owner, log)| spawn(&directory, binary, capacity_mb, log).map(|p| (owner, p)));
+    DirBuilder::new().mode(0o700).create(&place.directory)?;
+    let trial = set_up(&place, source).and_then(|(owner, log)| {
+        spawn(confiner, &place, binary, capacity_mb, log).map(|process| (owner, process))
+    });
+    let Place { directory, user } = place;
     match trial {
-        Ok((owner, process)) => Ok(Trial { directory, process: Arc::new(process), _owner: owner }),
+        Ok((owner, process)) => {
+            Ok(Trial { directory, user, process: Arc::new(process), _owner: owner })
+        }
         Err(error) => {
             std::fs::remove_dir_all(&directory)?;
             Err(error)
@@ -242,8 +268,43 @@ fn begin(
     }
 }
 
+/// Starts the engine. It waits for its configuration, and has all its bounds by then.
+fn spawn(
+    confiner: &Confiner,
+    place: &Place,
+    binary: &Binary,
+    capacity_mb: i64,
+    log: File,
+) -> io::Result<Process> {
+    let launch = launch(binary);
+    let cell = Cell {
+        directory: &place.directory,
+        user: place.user,
+        port: None,
+        priority: Some(LOWEST_PRIORITY),
+    };
+    let (input, output) = (Stdio::piped(), log.try_clone()?.into());
+    let streams = Streams { input, output, error: log.into() };
+    let mut child = confiner.spawn(&binary.path, &launch, cell, streams)?;
+    let begun = Process::hold(child.id()).and_then(|process| {
+        Limits::of_trial(capacity_mb).put_on(child.id(), place.user)?;
+        // Where memory runs out it is the trial that goes, not the engine of a tenant.
+        std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), OOM_FIRST)?;
+        if let (Some(mut input), Some(text)) = (child.stdin.take(), &launch.input) {
+            input.write_all(text.expose().as_bytes())?;
+        }
+        Ok(process)
+    });
+    begun.or_else(|error| {
+        child.kill()?;
+        child.wait()?;
+        Err(error)
+    })
+}
+
 /// The lock that says that this trial has an owner, and the log.
-fn set_up(directory: &Path, source: &Source) -> io::Result<(File, File)> {
+fn set_up(place: &Place, source: &Source) -> io::Result<(File, File)> {
+    let directory = &place.directory;
     let create = |name: &str| {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create_new(true).mode(0o600).open(directory.join(name))
@@ -258,7 +319,10 @@ fn set_up(directory: &Path, source: &Source) -> io::Result<(File, File)> {
         }
         Source::File(file) => std::fs::hard_link(file, &dump)?,
     }
-    Ok((owner, log::open(directory)?))
+    give_path(&dump, place.user)?;
+    let log = log::open(directory)?;
+    give_path(directory, place.user)?;
+    Ok((owner, log))
 }
 
 /// Removes a trial whose control plane is gone.

@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::instance::{Instance, InstanceType, NodeType, Phase, Status};
+use ourkv_domain::security::Whitelist;
 use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
@@ -41,7 +42,7 @@ struct DbInstanceAttribute {
     maintain_end_time: &'static str,
     vpc_auth_mode: &'static str,
     #[serde(rename = "SecurityIPList")]
-    security_ip_list: &'static str,
+    security_ip_list: String,
     is_order_completed: bool,
     #[serde(rename = "IsSupportTDE")]
     is_support_tde: bool,
@@ -71,14 +72,18 @@ impl Endpoint for DescribeInstanceAttribute {
     async fn run(ctx: &Ctx, id: InstanceId) -> Result<Response, Failure> {
         ctx.instances_are_seen().await;
         let account = ctx.caller.account.clone();
-        let found = ctx.look_up(move |tx| Ok(visible(tx, &account, &id)?)).await?;
-        let instance = found.ok_or(NoInstance::NotFound)?;
+        let work = move |tx: &mut ourkv_store::Tx<'_>| {
+            let found = visible(tx, &account, &id)?.ok_or(NoInstance::NotFound)?;
+            Ok((found, tx.whitelist(&id)?))
+        };
+        let (instance, whitelist) = ctx.look_up(work).await?;
         let status = instance.status().ok_or(NoInstance::NotFound)?;
-        Ok(Response { instances: Instances { instances: [describe(&instance, status)] } })
+        let described = describe(&instance, status, &whitelist);
+        Ok(Response { instances: Instances { instances: [described] } })
     }
 }
 
-fn describe(instance: &Instance, status: Status) -> DbInstanceAttribute {
+fn describe(instance: &Instance, status: Status, whitelist: &Whitelist) -> DbInstanceAttribute {
     DbInstanceAttribute {
         described: Described::new(instance, status),
         engine: instance.spec.instance_type.to_string(),
@@ -95,7 +100,7 @@ fn describe(instance: &Instance, status: Status) -> DbInstanceAttribute {
         maintain_start_time: "18:00Z",
         maintain_end_time: "22:00Z",
         vpc_auth_mode: "Open",
-        security_ip_list: "127.0.0.1",
+        security_ip_list: all_entries(whitelist),
         is_order_completed: true,
         is_support_tde: false,
         instance_release_protection: false,
@@ -103,4 +108,10 @@ fn describe(instance: &Instance, status: Status) -> DbInstanceAttribute {
         zone_type: "singlezone",
         status_reason: instance.observed.phase.trouble().map(str::to_owned),
     }
+}
+
+/// The entries of all groups, joined by commas.
+fn all_entries(whitelist: &Whitelist) -> String {
+    let lists = whitelist.groups().map(|(_, group)| group.list.to_string());
+    lists.collect::<Vec<_>>().join(",")
 }

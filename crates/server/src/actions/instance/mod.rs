@@ -1,22 +1,27 @@
-//! Instances: create, look at, delete.
+//! Instances: create, look at, change, switch, delete.
 
 mod create_instance;
 mod delete_instance;
 mod describe_instance_attribute;
 mod describe_instances;
 mod described;
+mod modify_instance_attribute;
+mod switch_instance_ha;
 
 pub use create_instance::CreateInstance;
 pub use delete_instance::DeleteInstance;
 pub use describe_instance_attribute::DescribeInstanceAttribute;
 pub use describe_instances::DescribeInstances;
+pub use modify_instance_attribute::ModifyInstanceAttribute;
+pub use switch_instance_ha::SwitchInstanceHA;
 
 use ourkv_domain::ids::{AccountId, InstanceId};
-use ourkv_domain::instance::Instance;
+use ourkv_domain::instance::{Instance, Status};
+use ourkv_domain::secret::Secret;
 use ourkv_store::{StoreError, Tx};
 use ourkv_wire::{Fault, Params};
 
-use super::refusals;
+use super::{Failure, refusals};
 
 refusals! {
     /// What every action on one instance refuses.
@@ -24,6 +29,15 @@ refusals! {
         /// It does not exist, is gone, or belongs to someone else: the caller can't tell which.
         NotFound = 404 "InvalidInstanceId.NotFound"
             "The InstanceId provided does not exist in our records.",
+    }
+}
+
+refusals! {
+    /// What every change of an instance that runs refuses.
+    pub enum Unchangeable {
+        /// It is not running, or is changing.
+        WrongState = 403 "IncorrectDBInstanceState"
+            "Current DB instance state does not support this operation.",
     }
 }
 
@@ -40,4 +54,22 @@ pub(super) fn visible(
 ) -> Result<Option<Instance>, StoreError> {
     let found = tx.instance(id)?;
     Ok(found.filter(|instance| instance.account == *account && instance.status().is_some()))
+}
+
+/// Has the password of an instance's login replaced by the one that is `wanted`. Refused too while
+/// so many changes are under way that its engines did not yet get to.
+pub(super) fn change_password<'a>(
+    tx: &mut Tx<'_>,
+    account: &AccountId,
+    id: &InstanceId,
+    wanted: impl FnOnce(&Instance) -> Result<&'a Secret, Failure>,
+) -> Result<(), Failure> {
+    tx.lock_instance(id)?;
+    let instance = visible(tx, account, id)?.ok_or(NoInstance::NotFound)?;
+    let password = wanted(&instance)?;
+    if instance.status() != Some(Status::Normal) {
+        return Err(Unchangeable::WrongState.into());
+    }
+    tx.change_password(id, password)?.ok_or(Unchangeable::WrongState)?;
+    Ok(())
 }

@@ -6,7 +6,7 @@ use ourkv_store::{Filter, Tx};
 
 use super::Finding;
 use crate::cli::Context;
-use crate::opening::{Credentials, DataDir, Opened};
+use crate::opening::{Credentials, DataDir, Opened, Room};
 
 pub(super) async fn check(context: &Context) -> Vec<Finding> {
     let path = &context.config.data_dir;
@@ -17,7 +17,7 @@ pub(super) async fn check(context: &Context) -> Vec<Finding> {
             return vec![Finding::ok("data directory", found)];
         }
     };
-    vec![permissions(&dir), store(context).await, credentials(&dir)]
+    vec![permissions(&dir), room(&dir), store(context).await, credentials(&dir)]
 }
 
 fn permissions(dir: &DataDir) -> Finding {
@@ -32,6 +32,18 @@ fn permissions(dir: &DataDir) -> Finding {
         Err(error) => {
             Finding::problem(CHECK, format!("{path}: {error}"), "run as the owner of the directory")
         }
+    }
+}
+
+/// What is full stops everything.
+fn room(dir: &DataDir) -> Finding {
+    const CHECK: &str = "room";
+    match Room::of(dir.path()) {
+        Ok(room) if room.is_little() => {
+            Finding::warning(CHECK, room.to_string(), "make room: a full disk stops writes")
+        }
+        Ok(room) => Finding::ok(CHECK, room.to_string()),
+        Err(error) => Finding::warning(CHECK, error.to_string(), "see the text of the error"),
     }
 }
 
@@ -54,7 +66,7 @@ async fn store(context: &Context) -> Finding {
             Finding::ok(CHECK, format!("{accounts} accounts, {instances} instances"))
         }
         Err(error) => {
-            let advice = "restore the directory from a backup";
+            let advice = "stop the server, then `ourkv doctor --rebuild`";
             Finding::problem(CHECK, format!("{error:#}"), advice)
         }
     }

@@ -1,11 +1,14 @@
 //! `ourkv doctor`: what is wrong with this machine or data directory, and what to do about it.
 //!
-//! It changes nothing. A problem makes the exit code 1; a warning does not.
+//! It changes nothing, but for `--rebuild`. A problem makes the exit code 1; a warning does not.
 
 mod backups;
+mod confinement;
 mod directory;
 mod machine;
+mod manifests;
 mod network;
+mod rebuild;
 
 use std::process::ExitCode;
 
@@ -17,7 +20,15 @@ use super::Context;
 
 /// Check the machine and the data directory, and say what to do
 #[derive(Debug, Args)]
-pub(super) struct Doctor {}
+pub(super) struct Doctor {
+    /// Make a lost or damaged store anew, of the manifests beside the data of instances; the server
+    /// must be stopped, engines go on. What was there is moved aside
+    #[arg(long)]
+    rebuild: bool,
+    /// Do so also where a good store is
+    #[arg(long, requires = "rebuild")]
+    anew: bool,
+}
 
 /// What one check found.
 #[derive(Debug, Serialize)]
@@ -42,8 +53,13 @@ enum State {
 
 impl Doctor {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        if self.rebuild {
+            return rebuild::run(context, self.anew).await;
+        }
         let mut findings = directory::check(context).await;
+        findings.extend(manifests::check(context).await);
         findings.extend(machine::check(&context.config).await);
+        findings.extend(confinement::check(&context.config.engines));
         findings.extend(network::check(context).await);
         findings.extend(backups::check(context).await);
         context.output.list(&findings)?;

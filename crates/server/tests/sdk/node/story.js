@@ -74,11 +74,21 @@ async function story(client) {
     assert.equal(attribute.ConnectionDomain, created.ConnectionDomain);
     await checkListed(client, id);
     await useRedis(attribute.PrivateIp, created.Port);
+    await whitelistStory(client, id);
     await backupStory(client, id, attribute.PrivateIp, created.Port);
   } finally {
     await client.call('DeleteInstance', { InstanceId: id });
   }
   await waitUntilGone(client, id);
+}
+
+async function whitelistStory(client, id) {
+  const own = { SecurityIpGroupName: 'own', SecurityIps: '10.0.0.0/8,10.1.2.3' };
+  await client.call('ModifySecurityIps', { InstanceId: id, ...own });
+  const described = await client.call('DescribeSecurityIps', { InstanceId: id });
+  const groups = described.SecurityIpGroups.SecurityIpGroup;
+  const shown = groups.map((group) => [group.SecurityIpGroupName, group.SecurityIpList]);
+  assert.deepEqual(shown, [['default', '127.0.0.1'], ['own', own.SecurityIps]]);
 }
 
 // Expects what `useRedis` left.

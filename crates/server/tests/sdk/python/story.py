@@ -78,6 +78,7 @@ def redis_story(client):
         equal(attribute["ConnectionDomain"], created["ConnectionDomain"], "ConnectionDomain")
         check_listed(client, instance_id)
         use_redis(attribute["PrivateIp"], created["Port"])
+        whitelist_story(client, instance_id)
         backup_story(client, instance_id, attribute["PrivateIp"], created["Port"])
     finally:
         client.call("DeleteInstance", {"InstanceId": instance_id})
@@ -99,6 +100,15 @@ def memcached_story(client):
     finally:
         client.call("DeleteInstance", {"InstanceId": instance_id})
     wait_until_gone(client, instance_id)
+
+
+def whitelist_story(client, instance_id):
+    own = {"SecurityIpGroupName": "own", "SecurityIps": "10.0.0.0/8,10.1.2.3"}
+    client.call("ModifySecurityIps", {"InstanceId": instance_id, **own})
+    described = client.call("DescribeSecurityIps", {"InstanceId": instance_id})
+    groups = described["SecurityIpGroups"]["SecurityIpGroup"]
+    shown = [(group["SecurityIpGroupName"], group["SecurityIpList"]) for group in groups]
+    equal(shown, [("default", "127.0.0.1"), ("own", own["SecurityIps"])], "groups")
 
 
 def backup_story(client, instance_id, host, port):

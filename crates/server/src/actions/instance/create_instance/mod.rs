@@ -28,7 +28,7 @@ use ourkv_domain::catalogue::{Availability, Catalogue, Class, Region};
 use ourkv_domain::idempotency::Scope;
 use ourkv_domain::ids::{AccountId, InstanceId, ZoneId};
 use ourkv_domain::instance::{
-    Charge, Endpoint as At, Instance, InstanceType, Intent, Observed, Phase, Secrets, Spec,
+    Charge, Endpoint as At, Instance, InstanceType, Intent, Observed, Phase, Role, Secrets, Spec,
 };
 use ourkv_domain::network::domain::connection_domain;
 use ourkv_store::Tx;
@@ -115,6 +115,7 @@ impl Creation {
                 password: request.password.clone(),
                 admin: mint.secret(32),
                 replication: mint.secret(32),
+                change: None,
             },
             platform: ctx.platform.clone(),
             account: ctx.caller.account.clone(),
@@ -210,6 +211,7 @@ impl Creation {
             },
             dataset: 0,
             restore: self.first_data(),
+            role: Role::default(),
         }
     }
 

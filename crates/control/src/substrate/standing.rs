@@ -1,0 +1,64 @@
+//! What the engines of a pair know of each other: what a decision about their roles is made from.
+
+use std::time::Duration;
+
+/// What one engine has, running or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// What it says of itself; `None` where it does not run or does not answer.
+    pub replication: Option<Replication>,
+    /// The data that it would start from; `None` where there are none.
+    pub disk: Option<Kept>,
+}
+
+/// What a running engine says of its replication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replication {
+    /// Whose history of writes it has; empty where the engine is too old to name it.
+    pub history: String,
+    /// How far it is in that history, in bytes.
+    pub offset: i64,
+    /// How it stands to its master.
+    pub link: Link,
+    /// Keys that it holds.
+    pub keys: u64,
+    /// It still reads its data and will answer then.
+    pub loading: bool,
+}
+
+/// How an engine stands to its master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// It is a master itself.
+    Master,
+    /// It follows.
+    Up,
+    /// It followed, and does not for that long.
+    Down(Duration),
+    /// It is being given all the data of its master, and what it has is not whole.
+    Syncing,
+    /// It has not followed since it was started.
+    Never,
+}
+
+/// Data on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// How much.
+    pub bytes: u64,
+    /// How long ago it was written to.
+    pub age: Duration,
+}
+
+/// The sign of life that an engine gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pulse {
+    /// It answers on one of its ways at least. What a master said of its history and offset.
+    Answers(Option<(String, i64)>),
+    /// It does not answer and works: its processor time goes on, or it says that it is busy.
+    Busy,
+    /// It runs, and neither of two independent questions was answered in time.
+    Silent,
+    /// It does not run.
+    Gone,
+}
