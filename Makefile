@@ -32,10 +32,18 @@ test: ## Run all tests, on real engines, SDKs and databases; installs what they 
 .PHONY: check
 check: ## Format, lints, documentation, layers, licences and dependencies
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	$(CARGO) doc --workspace --no-deps --document-private-items --all-features --locked
 	$(CARGO) xtask check-layers
 	$(CARGO) xtask check-dependencies
+
+# For how long each target is fuzzed.
+SECONDS ?= 600
+.PHONY: fuzz
+fuzz: ## Fuzz what reads a stranger's bytes, each target for SECONDS=600; keeps what it learns
+	scripts/install-deps --fuzz
+	scripts/fuzz $(SECONDS)
 
 .PHONY: bench
 bench: ## Measure start-up, creation, throughput and memory, against their floors
@@ -70,3 +78,4 @@ docs: ## Build the API documentation of the crates
 .PHONY: fmt
 fmt: ## Format the code
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
