@@ -5,13 +5,12 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use redis::Commands;
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::common::{FIRST_BLOCK, Ourkv};
+use crate::common::Ourkv;
 use crate::saver::Saver;
 use crate::shelf::{backup_id, download, text};
 use crate::tenant::{bulk, content, engines, fill, id, login, noise};
@@ -198,8 +197,6 @@ fn a_store_that_is_no_use_fails_the_backup_and_nothing_else(
     only_whole_ones_are_listed(&server, id(&created), "with another store");
 }
 
-static INNER: AtomicU32 = AtomicU32::new(0);
-
 /// Tells the inner run which namespace it must not be in.
 const OUTER: &str = "OURKV_TEST_OUTER_MOUNTS";
 
@@ -216,9 +213,7 @@ pub(crate) fn with_own_mounts(name: &str, test: impl FnOnce()) {
     }
     unshare.args(["--mount", "--propagation", "private"]);
     unshare.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-    // Its servers must not meet those of the other tests.
-    let block = 160 + INNER.fetch_add(1, Ordering::Relaxed) % 64;
-    let output = unshare.env(OUTER, mounts).env(FIRST_BLOCK, block.to_string()).output().unwrap();
+    let output = unshare.env(OUTER, mounts).output().unwrap();
     let [said, talk] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
     assert!(output.status.success() && said.contains("1 passed"), "{said}\n{talk}");
 }

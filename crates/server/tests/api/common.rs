@@ -1,11 +1,12 @@
 //! A real `ourkv serve` on a data directory of its own, and a client that signs.
 //!
-//! Every server has a loopback block of its own, so that servers of one test run never meet.
+//! Every server has a loopback block of its own, so that servers of tests never meet.
 //! Dropping it stops its engines and the process, by pid, also when a test fails.
 
 #![expect(clippy::disallowed_methods, reason = "a client signs with the real time")]
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,17 +29,29 @@ pub(crate) struct Ourkv {
     /// Where the API listens.
     pub(crate) address: String,
     home: tempfile::TempDir,
-    block: u32,
+    block: Block,
     child: Option<Child>,
     args: Vec<String>,
     env: Vec<(String, String)>,
 }
 
-/// Tells a test that runs in a process of its own where its blocks begin.
-pub(crate) const FIRST_BLOCK: &str = "OURKV_TEST_FIRST_BLOCK";
+/// A loopback block that no other server of any test run has.
+struct Block {
+    second: u32,
+    _claim: TcpListener,
+}
 
-fn first_block() -> u32 {
-    std::env::var(FIRST_BLOCK).map_or(32, |block| block.parse().unwrap())
+impl Block {
+    fn claim() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut blocks = (0..128).map(|_| 32 + NEXT.fetch_add(1, Ordering::Relaxed) % 128);
+        let claimed = blocks.find_map(|second| {
+            // Far beyond what instances are given.
+            let claim = TcpListener::bind(format!("127.{second}.255.254:6379")).ok()?;
+            Some(Self { second, _claim: claim })
+        });
+        claimed.expect("no test run has so many servers at a time")
+    }
 }
 
 impl Ourkv {
@@ -54,13 +67,12 @@ impl Ourkv {
 
     /// A server that is not started yet.
     pub(crate) fn prepare(args: &[&str], env: &[(&str, &str)]) -> Self {
-        static BLOCKS: AtomicU32 = AtomicU32::new(0);
         let home = tempfile::tempdir().unwrap();
         Self {
             dir: home.path().join("data"),
             home,
             address: String::new(),
-            block: first_block() + BLOCKS.fetch_add(1, Ordering::Relaxed) % 128,
+            block: Block::claim(),
             child: None,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
@@ -82,7 +94,7 @@ impl Ourkv {
         let mut command = self.command(&["serve"]);
         command
             .args(["--listen", "127.0.0.1:0", "--dns", "127.0.0.1:0"])
-            .args(["--address-block", &format!("127.{}.0.0/16", self.block)])
+            .args(["--address-block", &format!("127.{}.0.0/16", self.block.second)])
             .args(&self.args)
             .stdout(Stdio::piped())
             .stderr(log);
