@@ -86,6 +86,8 @@ impl Inner {
         prompt(LEAVING, admin.listen_nowhere()).await?;
         running.left_address();
         prompt(LEAVING, admin.end_sessions()).await?;
-        prompt("following the master", admin.follow(unit.address)).await
+        prompt("following the master", admin.follow(unit.address)).await?;
+        // Whoever it serves next must not wait for the end of a pause that is over.
+        prompt(RESUMING, admin.resume()).await
     }
 }

@@ -1,7 +1,7 @@
 //! The life of one pair: it is created, written to, goes through faults, and is deleted.
 
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use rand::RngExt as _;
@@ -21,7 +21,7 @@ const FAULTS: usize = 3;
 const SWITCHES: usize = 20;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(1);
-/// For how long a master stops that is not replaced.
+/// For how long a master stops that is not replaced, and how long a switch may take.
 const MOMENT: Duration = Duration::from_secs(1);
 /// The longest that clients write before the next fault.
 const CALM: Duration = Duration::from_millis(150);
@@ -127,8 +127,12 @@ fn switch(server: &Server<'_>, created: &Created, pair: Pair) -> anyhow::Result<
         let answer = server.client()?.call("SwitchInstanceHA", &call)?;
         ensure!(answer["TaskId"].is_string(), "{answer}");
         created.wait_until_normal(&mut server.client()?)?;
-        if Pair::find(&server.engines(), created)?.master == pair.replica {
-            return Ok(());
+        let until = Instant::now() + MOMENT;
+        while Instant::now() < until {
+            if Pair::find(&server.engines(), created)?.master == pair.replica {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
         }
         wait_until_whole(created)?;
     }
