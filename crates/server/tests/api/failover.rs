@@ -144,7 +144,9 @@ fn a_planned_switch_loses_nothing_that_was_acknowledged(#[case] version: &str) {
     let acknowledged = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let (mut last, mut tenant) = (0_u64, Some(login(&created)));
-            while !done.load(Ordering::Relaxed) {
+            // A failure of the test leaves nobody to end it.
+            let began = Instant::now();
+            while !done.load(Ordering::Relaxed) && began.elapsed() < 4 * PATIENCE {
                 let written = match &mut tenant {
                     Some(tenant) => tenant.set::<_, _, ()>("count", last + 1),
                     None => Ok(()),

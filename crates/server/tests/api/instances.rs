@@ -193,7 +193,9 @@ fn an_engine_that_hangs_is_ended_and_started_again() {
     });
     server.wait_for(id(&created), "Normal");
     login(&created);
-    assert!(server.cli(&["events", id(&created)]).contains("Fenced"));
+    server.until("the journal has it", |server| {
+        server.cli(&["events", id(&created)]).contains("Fenced")
+    });
 }
 
 #[test]
