@@ -52,9 +52,10 @@ bench: ## Measure start-up, creation, throughput and memory, against their floor
 
 # Chaos: what is measured is built for release; CI takes what the tests were built with.
 PROFILE ?= bench
+BUILD ?= --package ourkv
 MINUTES ?= 5
 SEED ?= 20150101
-CHAOS = $(CARGO) bench --locked --package ourkv --profile $(PROFILE) -- chaos seed=$(SEED)
+CHAOS = $(CARGO) bench --locked $(BUILD) --bench ourkv --profile $(PROFILE) -- chaos seed=$(SEED)
 
 .PHONY: chaos
 chaos: ## Kill, stop and exchange engines and control plane under load, for MINUTES=5; say what was lost
