@@ -330,8 +330,8 @@ fn may_be_taken_over(loaded: &Loaded, seen: &Seen) -> bool {
     loaded.unit.is_pair() && (promoted || master.is_none() && answers)
 }
 
-/// What a stage that waits for the replica came to; `None` where the master is gone meanwhile, so
-/// that there is nothing to wait for.
+/// What a stage that waits for an engine came to; `None` where there is nothing to wait for: the
+/// master is gone meanwhile, or is found to hang.
 async fn unless_masterless<T>(
     world: &World,
     unit: &Unit,
@@ -341,20 +341,28 @@ async fn unless_masterless<T>(
     done: impl Future<Output = T>,
 ) -> Option<T> {
     let mut done = std::pin::pin!(done);
-    let replica = wish.lead.master.other();
-    if !wish.is_pair() || !(*stage == Stage::Link || *stage == Stage::Start(replica)) {
+    let master = wish.lead.master;
+    let for_master = *stage == Stage::Start(master);
+    let for_replica =
+        wish.is_pair() && (*stage == Stage::Link || *stage == Stage::Start(master.other()));
+    if !for_master && !for_replica {
         return Some(done.await);
     }
     loop {
         tokio::select! {
             done = &mut done => return Some(done),
             () = alarm.notified() => {
-                if observe(world, unit).await.is_ok_and(|seen| !serves(wish.lead, &seen)) {
+                let hangs = world.memory.hung(&unit.id) == Some(master);
+                if hangs || for_replica && !still_serves(world, unit, wish).await {
                     return None;
                 }
             }
         }
     }
+}
+
+async fn still_serves(world: &World, unit: &Unit, wish: &Wish) -> bool {
+    observe(world, unit).await.map_or(true, |seen| serves(wish.lead, &seen))
 }
 
 /// Remembers what is wrong. Where the first engine lets the tenant in, nothing is wrong for the

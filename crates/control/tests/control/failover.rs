@@ -197,6 +197,24 @@ async fn an_engine_that_hangs_is_ended_and_replaced_or_started_again() {
 }
 
 #[tokio::test]
+async fn one_that_is_found_to_hang_is_not_waited_for() {
+    let world = world().await;
+    let reconciler = world.start();
+    let id = pair(&world, &reconciler).await;
+    reconciler.shutdown().await;
+    world.fake.hang(&id, Member::First);
+    // It runs, and whoever waits for its answer waits for long.
+    world.fake.inject(Call::Start, Some(&id), Fault::Hang, 1);
+    let suspicion =
+        Suspicion { every: Duration::from_millis(5), window: Duration::from_millis(20), times: 3 };
+    let reconciler = start(&world, Settings { suspicion, ..quick() });
+    until("a master", async || world.fake.write(&id, "two")).await;
+    settled(&reconciler).await;
+    assert!(events(&world, &id).await.contains(&EventKind::Fenced));
+    reconciler.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_planned_switch_exchanges_the_roles_and_loses_nothing() {
     let world = world().await;
     let reconciler = world.start();
