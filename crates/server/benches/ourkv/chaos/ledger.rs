@@ -103,9 +103,9 @@ impl Ledger {
         self.told().errors
     }
 
-    /// How often another engine began to acknowledge writes.
-    pub(super) fn reigns(&self) -> usize {
-        self.told().reigns.len()
+    /// The engines that acknowledged writes so far, one after the other.
+    pub(super) fn reigns(&self) -> Vec<String> {
+        self.told().reigns.iter().map(|(engine, _)| engine.clone()).collect()
     }
 
     /// Writes until the ledger is closed.

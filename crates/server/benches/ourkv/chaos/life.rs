@@ -1,5 +1,6 @@
 //! The life of one pair: it is created, written to, goes through faults, and is deleted.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -83,14 +84,19 @@ fn suffer(
     wait_until_whole(created)?;
     let waits = ledger.waits().context("nobody watched")?;
     let losses = ledger.compare(created)?;
-    let (errors, reigns) = (ledger.errors() - errors, ledger.reigns() - reigns);
+    let errors = ledger.errors() - errors;
+    // From the engine on that reigned when it began.
+    let reigned = ledger.reigns().split_off(reigns.len().saturating_sub(1));
     let mut report = stage.report();
     report.survived(fault, waits, losses);
     if fault.is_silent() && errors > 0 {
         report.violated(format!("{}: {fault} showed in {errors} errors", created.id));
     }
-    if reigns > usize::from(fault.moves()) {
-        report.violated(format!("{}: {reigns} engines reigned after {fault}", created.id));
+    if !fault.moves() && reigned.len() > 1 {
+        report.violated(format!("{}: another engine reigned after {fault}", created.id));
+    }
+    if reigned.iter().collect::<BTreeSet<_>>().len() < reigned.len() {
+        report.violated(format!("{}: a former master took writes after {fault}", created.id));
     }
     Ok(())
 }
