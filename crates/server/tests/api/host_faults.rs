@@ -213,9 +213,7 @@ fn whatever_small_file_is_torn_the_next_start_is_right() {
     assert!(files.len() > 5, "{files:?}");
     let whole: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     let longest = whole.iter().map(Vec::len).max().unwrap();
-    // Every file at every one of its first bytes, and then in wider steps; all files at once.
-    for at in (0..40).chain((40..longest).step_by(331)) {
-        server.kill();
+    let restart_on_torn = |server: &mut Ourkv, at: usize| {
         for (file, whole) in files.iter().zip(&whole) {
             cut(file, whole, at % (whole.len() + 1));
         }
@@ -224,6 +222,11 @@ fn whatever_small_file_is_torn_the_next_start_is_right() {
         server.wait_for(id(&created[1]), "Normal");
         login(&created[0]);
         assert!(crate::tenant::log_in_with(&created[0], "wrong").is_err(), "cut at {at}");
+    };
+    // Every file at every one of its first bytes, and then in wider steps; all files at once.
+    for at in (0..40).chain((40..longest).step_by(331)) {
+        server.kill();
+        restart_on_torn(&mut server, at);
         assert!(Ourkv::redis(&created[0]).unwrap().get::<_, String>("key").is_err(), "cut at {at}");
         // A memcached may end by itself over a torn login database, and is started again.
         assert_eq!(engines_of(&server, id(&created[0])), pids, "cut at {at}: {}", server.log());
@@ -233,14 +236,7 @@ fn whatever_small_file_is_torn_the_next_start_is_right() {
     for at in [0, 1, 7, 40, 200] {
         server.kill();
         server.kill_engines();
-        for (file, whole) in files.iter().zip(&whole) {
-            cut(file, whole, at % (whole.len() + 1));
-        }
-        server.serve();
-        server.wait_for(id(&created[0]), "Normal");
-        server.wait_for(id(&created[1]), "Normal");
-        login(&created[0]);
-        assert!(crate::tenant::log_in_with(&created[0], "wrong").is_err(), "cut at {at}");
+        restart_on_torn(&mut server, at);
     }
 }
 

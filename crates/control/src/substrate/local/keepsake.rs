@@ -5,15 +5,14 @@
 //! returns. [`survey`] shows what lies in a data directory to whoever makes a store anew: it reads,
 //! and touches nothing.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::private::replace;
 use super::{Inner, Trouble, Unit, machine};
 
 const MANIFEST: &str = "instance.json";
-const UNFINISHED: &str = "instance.json.new";
 /// No manifest is as long, bytes.
 const LONGEST: u64 = 16 << 20;
 
@@ -61,7 +60,7 @@ impl Inner {
         if !directory.try_exists().map_err(&doing)? {
             return Ok(false);
         }
-        write(&directory, text).map(|()| true).map_err(doing)
+        replace(&directory, MANIFEST, text).map(|()| true).map_err(doing)
     }
 }
 
@@ -90,16 +89,6 @@ fn read(directory: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(text))
 }
 
-fn write(directory: &Path, text: &[u8]) -> io::Result<()> {
-    let unfinished = directory.join(UNFINISHED);
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    std::fs::rename(unfinished, directory.join(MANIFEST))?;
-    File::open(directory)?.sync_all()
-}
-
 fn processes_below(directory: &Path) -> Vec<u32> {
     let Ok(processes) = procfs::process::all_processes() else {
         return Vec::new();
@@ -124,8 +113,8 @@ mod tests {
         let (kept, bare) = (dir.path().join("engines/r-1.n"), dir.path().join("engines/r-2.n"));
         std::fs::create_dir_all(&kept).unwrap();
         std::fs::create_dir_all(&bare).unwrap();
-        write(&kept, b"one").unwrap();
-        write(&kept, b"two").unwrap();
+        replace(&kept, MANIFEST, b"one").unwrap();
+        replace(&kept, MANIFEST, b"two").unwrap();
         let mode = kept.join(MANIFEST).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let found = survey(dir.path()).unwrap();

@@ -4,17 +4,15 @@
 //! Nothing is lost with it: a manifest that is missing, torn or stale is rebuilt from the process
 //! itself.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{private, read_private};
+use super::private::{read_private, replace, replace_for_now};
 use crate::engine::{Binary, Kind, Version};
 
 const MANIFEST: &str = "engine.json";
-const UNFINISHED: &str = "engine.json.new";
 
 /// One engine, as it was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,17 +41,8 @@ impl Manifest {
     /// Replaces the manifest of a directory at once. It is forced to the disk where data that
     /// outlives a power cut needs to know its version; processes do not outlive one.
     pub(super) fn write(&self, directory: &Path, durable: bool) -> io::Result<()> {
-        let unfinished = directory.join(UNFINISHED);
-        let mut file = private().write(true).create(true).truncate(true).open(&unfinished)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        if durable {
-            file.sync_all()?;
-        }
-        std::fs::rename(unfinished, directory.join(MANIFEST))?;
-        if durable {
-            File::open(directory)?.sync_all()?;
-        }
-        Ok(())
+        let replace = if durable { replace } else { replace_for_now };
+        replace(directory, MANIFEST, &serde_json::to_vec(self)?)
     }
 
     /// Whether the data was written by this engine's version.

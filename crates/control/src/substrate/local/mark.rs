@@ -4,17 +4,16 @@
 //! at once and as a whole, so there is none that is half written.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ourkv_domain::backup::EngineStamp;
 use serde::{Deserialize, Serialize};
 
-use super::{private, read_private};
+use super::private::{read_private, replace};
 use crate::engine::trial::DUMP;
 
 const MARK: &str = "dataset.json";
-const UNFINISHED: &str = "dataset.json.new";
 
 /// The data that was put into a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,12 +81,7 @@ impl Mark {
 
     /// Marks a directory, durably.
     pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
-        let unfinished = directory.join(UNFINISHED);
-        let mut file = private().write(true).create(true).truncate(true).open(&unfinished)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        std::fs::rename(unfinished, directory.join(MARK))?;
-        File::open(directory)?.sync_all()
+        replace(directory, MARK, &serde_json::to_vec(self)?)
     }
 }
 

@@ -29,6 +29,7 @@ mod manifest;
 mod mark;
 mod member;
 mod password;
+mod private;
 mod process;
 mod promote;
 mod pulse;
@@ -46,8 +47,6 @@ mod temporary;
 mod trial;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -56,7 +55,6 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use ourkv_domain::ids::InstanceId;
 use ourkv_domain::network::HostAddresses;
-use rustix::fs::OFlags;
 use tokio::sync::broadcast;
 
 use self::confine::{Confinement, Confiner, end_all_of};
@@ -64,6 +62,7 @@ pub use self::host_address::may_add_addresses;
 pub use self::keepsake::{Place as InstancePlace, is_inhabited, manifests, survey};
 use self::layout::Layout;
 use self::member::{Place, Running, Slot};
+use self::private::private;
 use self::trial::Trials;
 use super::{
     Gate, Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop,
@@ -367,22 +366,6 @@ async fn blocking<T: Send + 'static>(
 fn finished<T>(joined: Result<Result<T, Trouble>, tokio::task::JoinError>) -> Result<T, Trouble> {
     let ended = |error| machine("running an operation to its end")(std::io::Error::other(error));
     joined.map_err(ended)?
-}
-
-/// How a file is opened that lies where an engine may write: with no way through a link to anything
-/// else, and closed to others.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    options.mode(0o600).custom_flags(i32::try_from(flags).unwrap_or(0));
-    options
-}
-
-/// The whole of such a file.
-fn read_private(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut private().read(true).open(path)?, &mut bytes)?;
-    Ok(bytes)
 }
 
 fn machine(doing: &'static str) -> impl Fn(std::io::Error) -> Trouble {

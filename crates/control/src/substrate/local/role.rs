@@ -5,18 +5,16 @@
 //! away, or was put back to an earlier state, never brings an old master back: the later of two
 //! decisions holds. A file that cannot be read is no decision, and the store's holds.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::private::replace;
 use super::{Inner, Member, Trouble, Unit, machine};
 use crate::substrate::Lead;
 
 const ROLE: &str = "role.json";
-const UNFINISHED: &str = "role.json.new";
 const DECLARING: &str = "writing the master down";
 
 /// The file's text.
@@ -80,13 +78,7 @@ fn read(directory: &Path, nonce: &str) -> io::Result<Lead> {
 
 fn write(directory: &Path, nonce: &str, lead: Lead) -> io::Result<()> {
     let role = Role { nonce: nonce.to_owned(), epoch: lead.epoch, master: lead.master.to_string() };
-    let unfinished = directory.join(UNFINISHED);
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    file.write_all(&serde_json::to_vec(&role)?)?;
-    file.sync_all()?;
-    std::fs::rename(unfinished, directory.join(ROLE))?;
-    File::open(directory)?.sync_all()
+    replace(directory, ROLE, &serde_json::to_vec(&role)?)
 }
 
 #[cfg(test)]

@@ -49,11 +49,6 @@ impl Fault {
         matches!(self, Self::KillReplica | Self::HaltMaster | Self::KillServe)
     }
 
-    /// Whether the master may be another one afterwards.
-    pub(super) const fn moves(self) -> bool {
-        !self.is_silent()
-    }
-
     /// Whether nobody else may call the API meanwhile.
     pub(super) const fn ends_serve(self) -> bool {
         matches!(self, Self::KillServe | Self::KillServeAndMaster)

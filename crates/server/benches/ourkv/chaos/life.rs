@@ -92,7 +92,7 @@ fn suffer(
     if fault.is_silent() && errors > 0 {
         report.violated(format!("{}: {fault} showed in {errors} errors", created.id));
     }
-    if !fault.moves() && reigned.len() > 1 {
+    if fault.is_silent() && reigned.len() > 1 {
         report.violated(format!("{}: another engine reigned after {fault}", created.id));
     }
     if reigned.iter().collect::<BTreeSet<_>>().len() < reigned.len() {

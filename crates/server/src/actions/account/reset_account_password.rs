@@ -15,7 +15,7 @@ use ourkv_domain::secret::Secret;
 use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
-use crate::actions::instance::{NoInstance, Unchangeable, change_password, instance_id};
+use crate::actions::instance::{NoInstance, Unchangeable, change_password, instance_id, locked};
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
 
 /// The action.
@@ -74,10 +74,11 @@ impl Endpoint for ResetAccountPassword {
     async fn run(ctx: &Ctx, request: Request) -> Result<Response, Failure> {
         let caller = ctx.caller.account.clone();
         ctx.write(move |tx| {
-            let Request { instance, account, password } = &request;
-            change_password(tx, &caller, instance, |_| {
-                (account == instance.as_str()).then_some(password).ok_or(Refusal::NoAccount.into())
-            })
+            let instance = locked(tx, &caller, &request.instance)?;
+            if request.account != instance.id.as_str() {
+                return Err(Refusal::NoAccount.into());
+            }
+            change_password(tx, &instance, &request.password)
         })
         .await?;
         ctx.nudge();

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::order::Order;
 use super::{NoBackups, NotNow, Retention, is_redis, retention_days};
-use crate::actions::instance::{NoInstance, instance_id, visible};
+use crate::actions::instance::{NoInstance, instance_id, locked};
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
 
 /// In which time manual backups are counted, also those that were deleted since.
@@ -83,9 +83,7 @@ impl Endpoint for CreateBackup {
         let since = ctx.now.saturating_sub(DAY).unwrap_or(Timestamp::MIN);
         let most = ctx.platform.backups_per_day;
         let work = move |tx: &mut ourkv_store::Tx<'_>| {
-            tx.lock_instance(&request.instance)?;
-            let instance = visible(tx, &account, &request.instance)?;
-            let instance = instance.ok_or(NoInstance::NotFound)?;
+            let instance = locked(tx, &account, &request.instance)?;
             is_redis(&instance)?;
             if instance.status() != Some(Status::Normal) {
                 return Err(NotNow::WrongState.into());

@@ -11,7 +11,7 @@ use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
 use super::{NoBackups, Retention, is_redis, retention_days};
-use crate::actions::instance::{NoInstance, instance_id, visible};
+use crate::actions::instance::{NoInstance, instance_id, locked};
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
 
 /// The action.
@@ -83,8 +83,7 @@ impl Endpoint for ModifyBackupPolicy {
         let (account, now) = (ctx.caller.account.clone(), ctx.now);
         let work = move |tx: &mut ourkv_store::Tx<'_>| {
             let id = &request.instance;
-            tx.lock_instance(id)?;
-            is_redis(&visible(tx, &account, id)?.ok_or(NoInstance::NotFound)?)?;
+            is_redis(&locked(tx, &account, id)?)?;
             let before = tx.backup_policy(id)?.map(|plan| plan.policy).unwrap_or_default();
             let policy = BackupPolicy {
                 window: request.window,

@@ -16,7 +16,7 @@ use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
 use super::{NoBackup, NoBackups, NotNow, backup_id, is_redis, lock_own};
-use crate::actions::instance::{NoInstance, instance_id, visible};
+use crate::actions::instance::{NoInstance, instance_id, locked};
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
 
 /// Parameters that ask for less than the whole backup.
@@ -90,8 +90,7 @@ impl Endpoint for RestoreInstance {
         let now = ctx.now;
         let Request { instance: id, backup } = request;
         let work = move |tx: &mut ourkv_store::Tx<'_>| {
-            tx.lock_instance(&id)?;
-            let instance = visible(tx, &account, &id)?.ok_or(NoInstance::NotFound)?;
+            let instance = locked(tx, &account, &id)?;
             is_redis(&instance)?;
             let found = lock_own(tx, &account, &id, backup)?.ok_or(NoBackup::NotFound)?;
             if !matches!(found.state, BackupState::Success(_)) {

@@ -13,7 +13,7 @@ use ourkv_domain::instance::{ChargeType, Instance, Intent, Status};
 use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
-use super::{NoInstance, instance_id, visible};
+use super::{NoInstance, instance_id, locked};
 use crate::actions::backup::order::Order;
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
 
@@ -58,8 +58,7 @@ impl Endpoint for DeleteInstance {
         let last = ctx.platform.final_backup.then(|| Order::new(&ctx.platform.mint, now));
         ctx.write(move |tx| {
             tx.lock_account(&account)?;
-            tx.lock_instance(&id)?;
-            let instance = visible(tx, &account, &id)?.ok_or(NoInstance::NotFound)?;
+            let instance = locked(tx, &account, &id)?;
             if instance.charge.kind() == ChargeType::PrePaid {
                 return Err(Refusal::PrePaid.into());
             }

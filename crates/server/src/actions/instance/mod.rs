@@ -56,20 +56,27 @@ pub(super) fn visible(
     Ok(found.filter(|instance| instance.account == *account && instance.status().is_some()))
 }
 
-/// Has the password of an instance's login replaced by the one that is `wanted`. Refused too while
-/// so many changes are under way that its engines did not yet get to.
-pub(super) fn change_password<'a>(
+/// An instance that its account sees, and that nobody else changes until the end of the
+/// transaction.
+pub(super) fn locked(
     tx: &mut Tx<'_>,
     account: &AccountId,
     id: &InstanceId,
-    wanted: impl FnOnce(&Instance) -> Result<&'a Secret, Failure>,
-) -> Result<(), Failure> {
+) -> Result<Instance, Failure> {
     tx.lock_instance(id)?;
-    let instance = visible(tx, account, id)?.ok_or(NoInstance::NotFound)?;
-    let password = wanted(&instance)?;
+    Ok(visible(tx, account, id)?.ok_or(NoInstance::NotFound)?)
+}
+
+/// Has the password of a locked instance's login replaced. Refused too while so many changes are
+/// under way that its engines did not yet get to.
+pub(super) fn change_password(
+    tx: &mut Tx<'_>,
+    instance: &Instance,
+    password: &Secret,
+) -> Result<(), Failure> {
     if instance.status() != Some(Status::Normal) {
         return Err(Unchangeable::WrongState.into());
     }
-    tx.change_password(id, password)?.ok_or(Unchangeable::WrongState)?;
+    tx.change_password(&instance.id, password)?.ok_or(Unchangeable::WrongState)?;
     Ok(())
 }

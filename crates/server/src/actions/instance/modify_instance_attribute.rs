@@ -12,7 +12,7 @@ use ourkv_domain::secret::Secret;
 use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
-use super::{NoInstance, Unchangeable, change_password, instance_id, visible};
+use super::{NoInstance, Unchangeable, change_password, instance_id, locked};
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
 
 /// The action.
@@ -79,14 +79,12 @@ impl Endpoint for ModifyInstanceAttribute {
     async fn run(ctx: &Ctx, request: Request) -> Result<Response, Failure> {
         let caller = ctx.caller.account.clone();
         ctx.write(move |tx| {
-            let Request { instance, name, password } = &request;
-            tx.lock_instance(instance)?;
-            visible(tx, &caller, instance)?.ok_or(NoInstance::NotFound)?;
-            if let Some(name) = name {
-                tx.set_name(instance, name)?;
+            let instance = locked(tx, &caller, &request.instance)?;
+            if let Some(name) = &request.name {
+                tx.set_name(&instance.id, name)?;
             }
-            match password {
-                Some(password) => change_password(tx, &caller, instance, |_| Ok(password)),
+            match &request.password {
+                Some(password) => change_password(tx, &instance, password),
                 None => Ok(()),
             }
         })

@@ -15,7 +15,7 @@ use ourkv_domain::instance::{InstanceType, NodeType, Status};
 use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
-use super::{NoInstance, instance_id, visible};
+use super::{NoInstance, instance_id, locked};
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
 
 /// What `SwitchType` may say.
@@ -79,8 +79,7 @@ impl Endpoint for SwitchInstanceHA {
         let account = ctx.caller.account.clone();
         let now = ctx.now;
         ctx.write(move |tx| {
-            tx.lock_instance(&id)?;
-            let instance = visible(tx, &account, &id)?.ok_or(NoInstance::NotFound)?;
+            let instance = locked(tx, &account, &id)?;
             let shape = (instance.spec.instance_type, instance.spec.node_type);
             if shape != (InstanceType::Redis, NodeType::MasterSlave) {
                 return Err(Refusal::NoPair.into());

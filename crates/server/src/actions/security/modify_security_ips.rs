@@ -15,7 +15,7 @@ use ourkv_domain::security::{AddressList, Change, GroupName, NoList};
 use ourkv_wire::{Fault, Params};
 use serde::Serialize;
 
-use crate::actions::instance::{NoInstance, instance_id, visible};
+use crate::actions::instance::{NoInstance, instance_id, locked};
 use crate::actions::parameter::word;
 use crate::actions::{Ctx, Descriptor, Effect, Endpoint, Failure, Parameter, refusals};
 
@@ -95,8 +95,7 @@ impl Endpoint for ModifySecurityIps {
         let account = ctx.caller.account.clone();
         let work = move |tx: &mut ourkv_store::Tx<'_>| {
             let id = &request.instance;
-            tx.lock_instance(id)?;
-            visible(tx, &account, id)?.ok_or(NoInstance::NotFound)?;
+            locked(tx, &account, id)?;
             let mut whitelist = tx.whitelist(id)?;
             whitelist.change(request.change.clone()).map_err(|_| Refusal::TooMany)?;
             tx.save_whitelist(id, &whitelist)?;
