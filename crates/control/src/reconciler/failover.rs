@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ourkv_domain::event::{Event, EventKind};
-use ourkv_domain::instance::{Instance, Phase, Role};
+use ourkv_domain::instance::{Instance, Intent, Observed, Phase};
 use ourkv_store::StoreError;
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use super::apply::one;
 use super::elect::{Choice, Decision, Scene, elect};
 use super::load::Loaded;
 use super::plan::{Halt, Wish};
+use super::record::{observed, switched};
 use super::report::Failure;
 use super::step::Step;
 use crate::substrate::{Lead, Link, Member, Replication, Standing, Trouble, Unit};
@@ -113,15 +114,16 @@ pub(super) async fn take_over(
     let event = match (&decision, wish.halt) {
         (Some(decision), _) => line(EventKind::FailedOver, told(wish.lead, lead, decision)),
         (None, Halt::Refused) => line(EventKind::SwitchGivenUp, not_followed(lead.master.other())),
-        (None, _) => line(EventKind::Switched, switched(wish.lead, lead)),
+        (None, _) => line(EventKind::Switched, as_asked(wish.lead, lead)),
     };
     let loss = decision.and_then(|decision| decision.loss);
     let loss = loss.map(|loss| line(EventKind::LostWrites, loss));
     let known = loaded.instance.role.lead.epoch;
     let lines: Vec<_> = std::iter::once(event).chain(loss).collect();
-    let written = Step::TakeOver.run(write(world, loaded.away, known, lead, &lines)).await;
-    match written {
-        Ok(true) => {}
+    let gap = if planned { None } else { gap(world, &loaded.instance, wish.lead, lead) };
+    let decided = write(world, loaded.away, known, lead, &lines, gap.as_ref());
+    match Step::TakeOver.run(decided).await {
+        Ok(true) => gap.into_iter().for_each(|gap| loaded.observe(world, gap)),
         Ok(false) => return Ok(false),
         Err(Failure::Store(StoreError::Unavailable { detail })) if !planned => {
             tracing::warn!(instance.id = %id, detail, "a decision is written to the store later");
@@ -151,7 +153,7 @@ pub(super) async fn acknowledge(
         let detail = format!("{} is the master since decision {}", lead.master, lead.epoch);
         let at = world.clock.now();
         lines.push(Event { instance: id, at, kind: EventKind::RoleFound, detail });
-        let written = Step::TakeOver.run(write(world, false, known, lead, &lines)).await;
+        let written = Step::TakeOver.run(write(world, false, known, lead, &lines, None)).await;
         if !matches!(written, Ok(true)) {
             lines.pop();
             world.memory.write_all_later(lines, Some(lead));
@@ -197,6 +199,30 @@ pub(super) async fn halt(
     Ok(if caught_up? { Halt::Done } else { Halt::Refused })
 }
 
+/// Remembers that a planned switch is done; later, where the store is away. False if it was not
+/// pending any more.
+pub(super) async fn end_switch(
+    world: &World,
+    loaded: &mut Loaded,
+    steps: &mut Vec<Step>,
+) -> Result<bool, Failure> {
+    if loaded.away {
+        return Ok(true);
+    }
+    match switched(world, &mut loaded.instance).await {
+        Err(Failure::Store(StoreError::Unavailable { .. })) => {
+            loaded.away = true;
+            Ok(true)
+        }
+        ended => {
+            steps.push(Step::RecordSwitched);
+            world.memory.keep_role(&loaded.instance.id, &loaded.instance.role);
+            world.memory.keep_observed(&loaded.instance.id, &loaded.instance.observed);
+            ended
+        }
+    }
+}
+
 /// Remembers that the roles stay what they are. False if that was decided elsewhere.
 pub(super) async fn give_up_switch(
     world: &World,
@@ -208,15 +234,20 @@ pub(super) async fn give_up_switch(
     let detail =
         if wish.halt == Halt::Refused { detail } else { format!("{} can't take over", switch.to) };
     let event = event(&loaded.instance, world.clock.now(), EventKind::SwitchGivenUp, detail);
+    // A switch that is decided stays decided, whoever sees its end.
+    let is_decided = switch.to == loaded.instance.role.lead.master;
     let write = async {
-        let write = world.store.write(move |tx| tx.end_switch(&event.instance, switch.to, &event));
+        let write = world.store.write(move |tx| {
+            let line = Some(&event).filter(|_| !is_decided);
+            tx.end_switch(&event.instance, switch.to, line)
+        });
         write.await.map_err(Failure::from)
     };
     let ended = Step::GiveUpSwitch.run(write).await?;
     if ended {
-        tracing::warn!(instance.id = %loaded.instance.id, "a planned switch was given up");
+        tracing::warn!(instance.id = %loaded.instance.id, is_decided, "a planned switch was given up");
         loaded.instance.role.switch = None;
-        world.memory.keep_lead(&loaded.instance.id, loaded.instance.role.lead);
+        world.memory.keep_role(&loaded.instance.id, &loaded.instance.role);
     }
     Ok(ended)
 }
@@ -273,17 +304,19 @@ async fn write(
     known: i64,
     lead: Lead,
     lines: &[Event],
+    gap: Option<&Observed>,
 ) -> Result<bool, Failure> {
     let unavailable = |detail: &str| StoreError::Unavailable { detail: detail.into() };
     if away {
         return Err(unavailable("it was away just now").into());
     }
-    let lines = lines.to_vec();
+    let (lines, gap) = (lines.to_vec(), gap.cloned());
     let write = world.store.write(move |tx| {
         let Some((first, others)) = lines.split_first() else { return Ok(false) };
         let done = tx.take_over(&first.instance, known, lead, first)?;
         if done {
             others.iter().try_for_each(|line| tx.append_event(line))?;
+            gap.iter().try_for_each(|gap| tx.record_observed(&first.instance, gap).map(drop))?;
         }
         Ok::<_, StoreError>(done)
     });
@@ -292,9 +325,17 @@ async fn write(
 }
 
 fn adopt(world: &World, loaded: &mut Loaded, lead: Lead) {
-    loaded.instance.role = Role { lead, switch: None };
+    let role = std::mem::take(&mut loaded.instance.role).decided(lead);
+    world.memory.keep_role(&loaded.instance.id, &role);
+    loaded.instance.role = role;
     loaded.unit.lead = lead;
-    world.memory.keep_lead(&loaded.instance.id, lead);
+}
+
+/// What an instance is from the decision on until its new master lets the tenant in.
+fn gap(world: &World, instance: &Instance, before: Lead, lead: Lead) -> Option<Observed> {
+    let reason = format!("{} ended; {} takes over", before.master, lead.master);
+    let was_served = instance.intent == Intent::Run && instance.observed.phase == Phase::Normal;
+    was_served.then(|| observed(world, instance, instance.observed.phase.clone().failing(reason)))
 }
 
 fn has_all(standings: &std::collections::BTreeMap<Member, Standing>, from: Member) -> bool {
@@ -320,7 +361,7 @@ fn told(before: Lead, lead: Lead, decision: &Decision) -> String {
     format!("{former} ended; {master} is the master since decision {}: {reason}", lead.epoch)
 }
 
-fn switched(before: Lead, lead: Lead) -> String {
+fn as_asked(before: Lead, lead: Lead) -> String {
     let (former, master, epoch) = (before.master, lead.master, lead.epoch);
     format!(
         "as asked for, {master} is the master since decision {epoch}, with all that {former} had"

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ourkv_domain::event::Event;
 use ourkv_domain::ids::InstanceId;
-use ourkv_domain::instance::{Instance, Intent, Observed, Phase, Secrets};
+use ourkv_domain::instance::{Instance, Intent, Observed, Phase, Role, Secrets};
 use ourkv_store::Gist;
 use tokio::time::Instant;
 
@@ -89,12 +89,11 @@ impl Memory {
         });
     }
 
-    /// Keeps who is the master of an instance.
-    pub(super) fn keep_lead(&self, id: &InstanceId, lead: Lead) {
+    /// Keeps who is the master of an instance, and who is to be.
+    pub(super) fn keep_role(&self, id: &InstanceId, role: &Role) {
         self.with(id, |known| {
             if let Some((instance, _)) = &mut known.read {
-                instance.role.lead = lead;
-                instance.role.switch = None;
+                instance.role = role.clone();
             }
         });
     }

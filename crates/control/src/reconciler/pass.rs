@@ -230,10 +230,15 @@ async fn conclude(
             Ok(None)
         }
         // Clients need not wait for the replica.
-        Stage::Promote(_) => {
-            welcome(world, loaded, steps).await?;
+        Stage::Promote(member) => {
+            let switch = loaded.instance.role.switch.as_ref();
+            // The end of a switch begins with that.
+            if switch.is_none_or(|switch| switch.to != *member) {
+                welcome(world, loaded, steps).await?;
+            }
             Ok(None)
         }
+        Stage::EndSwitch => failover::end_switch(world, loaded, steps).await.map(going_on),
         Stage::Gather => {
             restore::gather(world, loaded, seen);
             Ok(None)

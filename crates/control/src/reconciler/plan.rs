@@ -123,6 +123,8 @@ pub(super) enum Stage {
     Demote(Member),
     /// Remember that the roles stay what they are.
     GiveUpSwitch,
+    /// Log in as the tenant would, and remember that a planned exchange of roles is done.
+    EndSwitch,
     /// Replace the tenant's password.
     Password(Passing),
     /// Log in as the tenant would, and remember that the restored data are in force.
@@ -166,11 +168,12 @@ impl Stage {
             Self::Fence(_) => wish.hung = None,
             Self::TakeOver(lead) | Self::Acknowledge(lead) => {
                 wish.lead = *lead;
-                wish.switch = None;
+                // Asked for and decided is not done before that master is seen to serve.
+                wish.switch = wish.switch.filter(|to| *to == lead.master);
                 // Whoever was chosen is not chosen again before it was tried.
                 wish.choice = Some(Choice::Stay);
             }
-            Self::GiveUpSwitch => wish.switch = None,
+            Self::GiveUpSwitch | Self::EndSwitch => wish.switch = None,
             // What could not be done is not wished for any more in this pass.
             Self::Password(_) => wish.password = wish.password.and_then(Passing::next),
             _ => {}
@@ -219,7 +222,8 @@ impl Stage {
             | Self::Acknowledge(_)
             | Self::Halt(_)
             | Self::Password(_)
-            | Self::GiveUpSwitch => {}
+            | Self::GiveUpSwitch
+            | Self::EndSwitch => {}
         }
         seen
     }
@@ -252,6 +256,7 @@ impl Stage {
                 | Self::Declare(_)
                 | Self::Halt(_)
                 | Self::Demote(_)
+                | Self::EndSwitch
         )
     }
 }
@@ -367,6 +372,8 @@ fn delete(wish: &Wish, seen: &Seen) -> Stage {
     let master = wish.lead.master;
     let keeps = seen.prepared && wish.durable || seen.running.contains_key(&master);
     if wish.last_backup && keeps {
+        // Whose data are saved does not matter.
+        let wish = &Wish { switch: None, ..*wish };
         if let Some(stage) = told(wish, seen).or_else(|| roles(wish, seen)) {
             return stage;
         }

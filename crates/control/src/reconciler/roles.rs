@@ -64,7 +64,8 @@ fn elected(wish: &Wish, replica: Member) -> Stage {
 
 fn exchange(wish: &Wish, to: Member, follows: bool) -> Stage {
     match wish.halt {
-        _ if to == wish.lead.master || !follows => Stage::GiveUpSwitch,
+        _ if to == wish.lead.master => Stage::EndSwitch,
+        _ if !follows => Stage::GiveUpSwitch,
         Halt::NotYet => Stage::Halt(wish.lead.master),
         Halt::Done => Stage::TakeOver(wish.lead.passed_to(to)),
         Halt::Refused => Stage::GiveUpSwitch,

@@ -240,6 +240,7 @@ fn an_exchange_begins_with_the_last_write_and_is_remembered_before_it_is_done() 
         Stage::Declare(lead),
         Stage::Demote(Member::First),
         Stage::Promote(Member::Second),
+        Stage::EndSwitch,
         FIRST,
         Stage::Link,
         Stage::Login,
@@ -264,6 +265,25 @@ fn an_exchange_that_was_cut_off_is_finished_or_taken_back() {
     assert_eq!(walk_through(refused, sight), expected);
     let gone = Seen { lead, ..seen("kx.") };
     assert_eq!(plan(&decided, &gone), Stage::Elect, "the next one ended");
+}
+
+#[test]
+fn a_switch_is_over_when_its_master_serves_or_another_is_decided() {
+    let lead = Lead { master: Member::Second, epoch: 1 };
+    let decided = Wish { lead, switch: Some(Member::Second), ..pair() };
+    for (sight, stage) in [
+        ("kaa", Stage::EndSwitch),
+        ("k.a", Stage::EndSwitch),
+        ("k.x", Stage::Promote(Member::Second)),
+        ("k.s", SECOND),
+        ("kl.", Stage::Elect),
+    ] {
+        assert_eq!(plan(&decided, &Seen { lead, ..seen(sight) }), stage, "{sight}");
+    }
+    let back = Stage::TakeOver(lead.passed_to(Member::First));
+    assert_eq!(back.fulfilled(decided).switch, None);
+    let stopped = Wish { intent: Intent::Stop, ..decided };
+    assert_eq!(plan(&stopped, &Seen { lead, ..seen("kla") }), Stage::GiveUpSwitch);
 }
 
 #[test]
@@ -401,6 +421,7 @@ fn walk(wish: Wish, seen: Seen, stages: u32, given_up: bool) {
         }
         (Stage::Login, None) => {
             assert!(wish.restore.is_none() && !seen.untidy, "{wish:?} {seen:?}");
+            assert!(!wish.is_pair() || wish.switch.is_none(), "{wish:?} {seen:?}");
         }
         (Stage::Login | Stage::Await, Some(pending)) if wish.intent == Intent::Run => {
             for (wish, seen) in endings(wish, pending, &seen) {
@@ -480,6 +501,10 @@ fn keeps_its_word(wish: &Wish, seen: &Seen, stage: &Stage, given_up: bool) {
             assert_eq!(*member, wish.lead.master, "promotes another: {}", at());
             assert_ne!(other, Some(&Health::Astray), "two would have the address: {}", at());
             assert!(seen.lead == wish.lead, "promotes before that is written down: {}", at());
+        }
+        Stage::EndSwitch => {
+            assert_eq!(wish.switch, Some(wish.lead.master), "nobody asked: {}", at());
+            assert!(serves(wish.lead, seen), "ends too early: {}", at());
         }
         Stage::Demote(_) => assert_eq!(wish.halt, Halt::Done, "writes go on: {}", at()),
         Stage::TakeOver(lead) | Stage::Acknowledge(lead) => {
