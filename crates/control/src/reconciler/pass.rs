@@ -223,7 +223,7 @@ async fn conclude(
     match stage {
         Stage::Fence(member) => {
             let hung = world.memory.hung(&loaded.instance.id) == Some(*member);
-            world.memory.fenced(&loaded.instance.id, *member);
+            world.memory.ended(&loaded.instance.id);
             let why = if hung { "it hung" } else { "it held an address that is not its own" };
             let detail = format!("{member} was ended: {why}");
             journal(world, loaded, EventKind::Fenced, detail, steps).await?;

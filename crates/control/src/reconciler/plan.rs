@@ -317,7 +317,9 @@ fn told(wish: &Wish, seen: &Seen) -> Option<Stage> {
     if wish.lead.epoch > seen.lead.epoch {
         return Some(Stage::Declare(wish.lead));
     }
-    wish.hung.filter(|member| seen.running.contains_key(member)).map(Stage::Fence)
+    // One that answers again, or its successor that does, is left alone.
+    let hangs = |member: &Member| seen.running.get(member) == Some(&Health::Starting);
+    wish.hung.filter(hangs).map(Stage::Fence)
 }
 
 /// What a restore asks for while the old data are in force; `None` where they are to be served.

@@ -213,6 +213,35 @@ async fn one_that_is_found_to_hang_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_control_plane_suspects_from_where_the_last_one_ended() {
+    const ASKED: u32 = 100;
+    let world = world().await;
+    let suspicion = |every: u64, times| Suspicion {
+        every: Duration::from_millis(every),
+        window: Duration::from_millis(1),
+        times,
+    };
+    let settings = Settings { suspicion: suspicion(1, u32::MAX), ..quick() };
+    let reconciler = start(&world, settings);
+    let id = pair(&world, &reconciler).await;
+    world.fake.hang(&id, Member::First);
+    let asked = world.fake.count(Call::Pulse);
+    until("it is asked often", async || {
+        world.fake.count(Call::Pulse) > asked + 2 * u64::from(ASKED) + 2
+    })
+    .await;
+    reconciler.shutdown().await;
+    assert_eq!(world.fake.writer(&id), Some(Member::First));
+    // Alone, it would have to ask for longer than anybody waits here.
+    let settings = Settings { suspicion: suspicion(2_000, ASKED), ..quick() };
+    let reconciler = start(&world, settings);
+    until("a master", async || world.fake.write(&id, "two")).await;
+    settled(&reconciler).await;
+    is_led_by(&world, &id, Member::Second, "one\ntwo\n").await;
+    reconciler.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_planned_switch_exchanges_the_roles_and_loses_nothing() {
     let world = world().await;
     let reconciler = world.start();

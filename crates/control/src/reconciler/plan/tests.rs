@@ -298,6 +298,9 @@ fn what_hangs_is_ended_first() {
     let hung = Wish { hung: Some(Member::First), ..pair() };
     assert_eq!(plan(&hung, &seen("ksl")), Stage::Fence(Member::First));
     assert_eq!(plan(&hung, &seen("k.l")), Stage::Elect);
+    assert_eq!(plan(&hung, &seen("kal")), Stage::Login, "it answers");
+    let after = FIRST.promised(&hung, seen("k.l"));
+    assert_eq!(plan(&hung, &after), Stage::Login, "another one was started since");
     let single = Wish { hung: Some(Member::First), ..wish(Intent::Run, SINGLE) };
     assert_eq!(
         walk_through(single, seen("ks")),

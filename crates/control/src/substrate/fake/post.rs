@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::held::{Copy, keys};
 use super::{Fake, State, refused};
 use crate::substrate::{
-    Health, Kept, Lead, Link, Member, Pulse, Replication, Seen, Standing, Trouble, Unit,
+    Health, Kept, Lead, Link, Member, Pulse, Replication, Seen, Silence, Standing, Trouble, Unit,
 };
 
 /// What a running engine does.
@@ -29,6 +29,8 @@ pub(super) struct Post {
     /// Since when it does not follow any more.
     cut: Option<Instant>,
     hung: bool,
+    /// When it was first asked in vain, and how often since.
+    silent: Option<(Instant, u32)>,
     paused: Option<Instant>,
     /// What lets the tenant in.
     passwords: Vec<Secret>,
@@ -112,10 +114,13 @@ impl Fake {
     }
 
     pub(super) fn feel(&self, unit: &Unit, member: Member) -> Pulse {
-        let state = self.state();
+        let mut state = self.state();
+        state.post(&unit.id, member, Post::ask);
         match state.posts.get(&unit.id).and_then(|posts| posts.get(&member)) {
             None => Pulse::Gone,
-            Some(post) if post.hung => Pulse::Silent,
+            Some(Post { silent: Some((since, times)), .. }) => {
+                Pulse::Silent(Silence { lasts: since.elapsed(), times: *times })
+            }
             Some(post) => Pulse::Answers(post.master.then(|| {
                 let copy = state.copy(&unit.id, member);
                 (copy.history.to_string(), copy.offset)
@@ -189,6 +194,12 @@ impl Fake {
 impl Post {
     fn of_master() -> Self {
         Self { master: true, open: true, ..Self::default() }
+    }
+
+    /// It is asked for a sign of life.
+    fn ask(&mut self) {
+        let (since, times) = self.silent.unwrap_or((Instant::now(), 0));
+        self.silent = self.hung.then(|| (since, times + 1));
     }
 
     /// Does something else from here on; who may log in stays.

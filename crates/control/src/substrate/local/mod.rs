@@ -35,6 +35,7 @@ mod promote;
 mod pulse;
 mod role;
 mod save;
+mod silence;
 mod sink;
 mod stage;
 mod standing;

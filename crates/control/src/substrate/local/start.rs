@@ -61,6 +61,8 @@ impl Inner {
                 // It may have ended before it was missed.
                 if running.process.is_over() { Err(self.ended(unit, member)) } else { Ok(()) }
             }
+            // What it does since is not what was asked of it here, and not judged here.
+            Err(trouble) if self.in_force(unit)?.lead != unit.lead => Err(trouble),
             Err(trouble) => {
                 let end = running.process.reap();
                 self.end(unit, member, &running).await?;
