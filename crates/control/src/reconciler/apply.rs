@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use super::World;
 use super::password::Passing;
-use super::plan::Stage;
+use super::stage::Stage;
 use super::step::Step;
 use crate::substrate::{Member, Stop, Trouble, Unit};
 

@@ -7,7 +7,8 @@
 //! goes on after an interruption finds out from the two memories and the engines what is left to do.
 
 use super::elect::Choice;
-use super::plan::{Halt, Stage, Wish};
+use super::stage::Stage;
+use super::wish::{Halt, Wish};
 use crate::substrate::{Health, Member, Seen};
 
 /// The next stage that the roles ask for, if they do. Both memories know the same master.
