@@ -191,10 +191,9 @@ fn find(place: &Place, engines: &Engines) -> Result<Option<Running>, Trouble> {
         }
         match adopt::holder(&place.directory, &place.nonce, engines) {
             Holder::Engine(found) => break found,
-            Holder::Child => return Ok(None),
-            // To take it for nothing would be to end it, once it serves, as what nobody misses.
+            // Who takes it for nothing ends it once it serves, to have another one lead.
             Holder::Unknown if Instant::now() < until => std::thread::sleep(LOOKED_EVERY),
-            Holder::Unknown => return Ok(None),
+            Holder::Child | Holder::Unknown => return Ok(None),
         }
     };
     if let Err(error) = found.manifest.write(&place.directory, false) {
