@@ -162,11 +162,13 @@ async fn an_engine_that_was_being_made_when_the_control_plane_died_is_waited_for
     let mut made = Command::new("/bin/sh");
     made.args(["-c", "sleep 0.1; exec \"$0\" --port 0 --save ''"]).arg(usual_redis().await.path);
     made.current_dir(&directory).process_group(0).stdin(Stdio::null()).stdout(log);
-    let made = made.spawn().unwrap();
+    let mut made = made.spawn().unwrap();
     let next = ground.local(usual().await);
     let seen = next.observe(&unit).await.unwrap();
     assert_eq!(seen.running.get(&Member::First), Some(&Health::Starting));
     assert_eq!(u32::try_from(ground.pid(&unit, Member::First)).unwrap(), made.id());
     next.fence(&unit, Member::First).await.unwrap();
+    // Whoever ended it may have collected it already.
+    let _ = made.wait();
     take_down(&next, &unit).await;
 }
