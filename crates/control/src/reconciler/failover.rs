@@ -192,6 +192,7 @@ async fn write(
 fn adopt(world: &World, loaded: &mut Loaded, lead: Lead) {
     let role = std::mem::take(&mut loaded.instance.role).decided(lead);
     world.memory.keep_role(&loaded.instance.id, &role);
+    world.memory.reigns_anew(&loaded.instance.id);
     loaded.instance.role = role;
     loaded.unit.lead = lead;
 }

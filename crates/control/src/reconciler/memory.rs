@@ -161,6 +161,12 @@ impl Memory {
         (*member == master).then(|| (history.clone(), *offset))
     }
 
+    /// Another engine is the master from now on, or the same one was started: its history is another
+    /// one, and what was said before says nothing of it.
+    pub(super) fn reigns_anew(&self, id: &InstanceId) {
+        self.with(id, |known| known.last = None);
+    }
+
     /// Notes the sign of life of an engine; says whether it has just been found to hang.
     pub(super) fn felt(
         &self,
@@ -194,10 +200,7 @@ impl Memory {
 
     /// Another master took over by election.
     pub(super) fn failed_over(&self, id: &InstanceId, now: Instant) {
-        self.with(id, |known| {
-            known.failovers.push_back(now);
-            known.last = None;
-        });
+        self.with(id, |known| known.failovers.push_back(now));
     }
 
     /// Whether roles have changed too often lately.
@@ -307,5 +310,7 @@ mod tests {
         memory.felt(&id(), Member::Second, pulse, &suspicion);
         assert_eq!(memory.last(&id(), Member::Second), Some(("8371445e".into(), 7)));
         assert_eq!(memory.last(&id(), Member::First), None);
+        memory.reigns_anew(&id());
+        assert_eq!(memory.last(&id(), Member::Second), None);
     }
 }

@@ -116,6 +116,10 @@ async fn conclude(
             journal(world, loaded, EventKind::Fenced, detail, steps).await?;
             Ok(None)
         }
+        Stage::Start(member) if *member == loaded.unit.lead.master => {
+            world.memory.reigns_anew(&loaded.instance.id);
+            Ok(None)
+        }
         // Clients need not wait for the replica.
         Stage::Promote(member) => {
             let switch = loaded.instance.role.switch.as_ref();

@@ -242,6 +242,32 @@ async fn a_control_plane_suspects_from_where_the_last_one_ended() {
 }
 
 #[tokio::test]
+async fn what_a_master_said_before_it_was_started_again_holds_nobody_back() {
+    let world = world().await;
+    let reconciler = world.start();
+    let id = pair(&world, &reconciler).await;
+    until("they are asked", async || world.fake.count(Call::Pulse) >= 2).await;
+    // Both end, or the roles are exchanged to and fro: it is the master again.
+    for exchanged in [false, true] {
+        if exchanged {
+            for _ in 0..2 {
+                ask_to_switch(&world, &id).await;
+                settled(&reconciler).await;
+            }
+        } else {
+            world.fake.kill(&id, Member::Second);
+            world.fake.kill(&id, Member::First);
+            settled(&reconciler).await;
+        }
+        let master = world.fake.seen(&id).lead.master;
+        world.fake.kill(&id, master);
+        settled(&reconciler).await;
+        is_led_by(&world, &id, master.other(), "one\n").await;
+    }
+    reconciler.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_planned_switch_exchanges_the_roles_and_loses_nothing() {
     let world = world().await;
     let reconciler = world.start();

@@ -150,6 +150,7 @@ impl Fake {
             return Err(refused("promoting", "nobody there"));
         }
         state.post(id, member, |post| post.turn_to(Post::of_master()));
+        state.held.entry(id.clone()).or_default().begin_history(member);
         Ok(())
     }
 
@@ -245,7 +246,9 @@ impl State {
             if self.writer(id).is_some() {
                 return Err(refused("starting", "the address is in use"));
             }
-            self.held.entry(id.clone()).or_default().load(member)?;
+            let held = self.held.entry(id.clone()).or_default();
+            held.load(member)?;
+            held.begin_history(member);
         }
         let mut post = if is_master { Post::of_master() } else { Post::default() };
         post.passwords = unit.secrets.accepted().cloned().collect();
