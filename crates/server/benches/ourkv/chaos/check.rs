@@ -46,9 +46,10 @@ pub(super) fn processes(engines: &Path, id: &str) -> anyhow::Result<Vec<Pid>> {
         };
         let Ok(home) = std::fs::read_link(entry.path().join("cwd")) else { continue };
         let Ok(below) = home.strip_prefix(engines) else { continue };
-        // A child that saves runs there, too, and is called otherwise.
+        // A child that saves, or gives a replica the data, runs there, too, and is called otherwise.
         let name = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-        let saves = name.contains("rdb-bgsave") || name.contains("aof-rewrite");
+        let saves =
+            ["rdb-bgsave", "rdb-to-slaves", "aof-rewrite"].iter().any(|child| name.contains(child));
         if below.to_string_lossy().starts_with(id) && !saves && !is_over(&entry.path()) {
             found.push(pid(number)?);
         }
