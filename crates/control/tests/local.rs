@@ -14,6 +14,8 @@ mod ground;
 mod host_address;
 #[path = "local/hostile/mod.rs"]
 mod hostile;
+#[path = "local/late_starts.rs"]
+mod late_starts;
 #[path = "local/lifecycle.rs"]
 mod lifecycle;
 #[path = "local/lockdown.rs"]

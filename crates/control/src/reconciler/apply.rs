@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use super::World;
 use super::password::Passing;
-use super::plan::Stage;
+use super::stage::Stage;
 use super::step::Step;
 use crate::substrate::{Member, Stop, Trouble, Unit};
 
@@ -23,7 +23,9 @@ pub(super) async fn apply(world: &World, unit: &Unit, stage: &Stage) -> Result<V
         Stage::Prepare => one(world, unit, Step::Prepare, substrate.prepare(unit)).await,
         Stage::Start(member) => each(&[*member], |member| start(world, unit, member)).await,
         Stage::Link => one(world, unit, Step::Link, substrate.link(unit)).await,
-        Stage::Login | Stage::Settle => one(world, unit, Step::Login, substrate.login(unit)).await,
+        Stage::Login | Stage::Settle | Stage::EndSwitch => {
+            one(world, unit, Step::Login, substrate.login(unit)).await
+        }
         Stage::Stop(members, how) => each(members, |member| stop(world, unit, member, *how)).await,
         Stage::Remove => one(world, unit, Step::Remove, substrate.remove(unit)).await,
         Stage::Swap(serial) => one(world, unit, Step::Swap, substrate.swap(unit, *serial)).await,

@@ -12,6 +12,7 @@
 //! It decides nothing about money or permission, and it never stops an engine that the store does
 //! not know: such are named in the log.
 
+mod alarm;
 mod apply;
 mod backoff;
 mod driver;
@@ -19,6 +20,7 @@ mod elect;
 mod failover;
 mod forget;
 mod gather;
+mod journal;
 mod keepsake;
 mod lane;
 mod load;
@@ -26,13 +28,18 @@ mod memory;
 mod observe;
 mod pass;
 mod password;
+mod perform;
+mod phase;
 mod plan;
 mod pulse;
 mod record;
 mod report;
 mod restore;
 mod roles;
+mod stage;
 mod step;
+mod switch;
+mod wish;
 
 use std::num::NonZero;
 use std::sync::Arc;

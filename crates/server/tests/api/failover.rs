@@ -221,6 +221,37 @@ fn a_change_that_is_cut_off_keeps_everything(
     assert_eq!(died > 5, how.contains("abort"), "{died} times");
 }
 
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_switch_is_shown_until_the_new_master_answers() {
+    let mut server = Ourkv::start();
+    let created = pair(&server, "4.0");
+    write_to_both(&mut login(&created), "before");
+    let status = |server: &Ourkv| server.attributes(id(&created))["InstanceStatus"].clone();
+    // Decided and not done.
+    let held = [("FAILPOINTS", "promote.before=pause")];
+    server.restart(&held);
+    for turn in 1.. {
+        server.wait_for(id(&created), "Normal");
+        server.client().call("SwitchInstanceHA", &[("InstanceId", id(&created))]).expect_ok();
+        server.until("it is decided", |server| events(server, &created).len() == turn);
+        // A busy machine may not get there in time, and is asked again.
+        if events(&server, &created)[turn - 1] == "Switched" {
+            break;
+        }
+        assert!(turn < 20, "never switched in time: {:?}", events(&server, &created));
+    }
+    assert_eq!(status(&server), "HASwitching");
+    server.kill();
+    server.serve();
+    assert_eq!(status(&server), "HASwitching", "the next one promotes nobody yet");
+    server.restart(&[]);
+    server.wait_for(id(&created), "Normal");
+    // At once, and not in the end.
+    let kept: String = login(&created).get("before").unwrap();
+    assert_eq!(kept, "before");
+}
+
 #[test]
 fn the_switch_of_what_is_no_pair_is_refused_and_an_unknown_instance_is_none() {
     let server = Ourkv::start();
