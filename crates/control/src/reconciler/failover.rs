@@ -20,6 +20,7 @@ use super::load::Loaded;
 use super::plan::{Halt, Wish};
 use super::report::Failure;
 use super::step::Step;
+use super::vigil::still_acts;
 use crate::substrate::{Lead, Link, Member, Replication, Standing, Trouble, Unit};
 
 /// For how long clients that want to write may be made to wait. They go on sooner, unless this
@@ -176,6 +177,7 @@ pub(super) async fn halt(
 ) -> Result<Halt, Failure> {
     let substrate = &world.substrate;
     let caught_up = async {
+        still_acts(world).await?;
         substrate.pause_writes(unit, from, PAUSE).await?;
         let until = Instant::now() + world.settings.catch_up;
         loop {

@@ -28,7 +28,7 @@ use super::record::{record, restored};
 use super::report::{Failure, Outcome, Report};
 use super::restore::{self, answered_before};
 use super::step::Step;
-use crate::substrate::{Health, Seen, Unit};
+use crate::substrate::{Health, Seen, Trouble, Unit};
 
 /// What a pass may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -373,7 +373,7 @@ async fn note(
     failure: &Failure,
     steps: &mut Vec<Step>,
 ) -> Result<(), Failure> {
-    if matches!(failure, Failure::Store(_)) {
+    if matches!(failure, Failure::Store(_) | Failure::Trouble(Trouble::Slept { .. })) {
         // Not the instance's trouble, and not for its owner's eyes.
         return Ok(());
     }
