@@ -115,8 +115,7 @@ pub fn settings(unit: &Unit, binary: &Binary) -> Vec<Setting> {
 /// Without this, whoever asks and does not read takes the machine's memory and not the class's.
 fn bounds_of_clients(unit: &Unit, level: (u16, u16)) -> Vec<Setting> {
     let most = unit.capacity_mb.saturating_mul(MB);
-    let mut bounds =
-        vec![Setting::new("client-output-buffer-limit", format!("normal {most} 0 0"))];
+    let mut bounds = vec![Setting::new("client-output-buffer-limit", format!("normal {most} 0 0"))];
     if level >= (7, 0) {
         bounds.push(Setting::new("maxmemory-clients", most.to_string()));
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use redis::Commands;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, setrlimit};
+use serde_json::Value;
 
 use crate::common::{Ourkv, PASSWORD, PATIENCE};
 use crate::failover::{until_followed, write_again, write_to_both};
@@ -112,15 +113,14 @@ fn until_left(mut stream: TcpStream) {
 
 /// Waits for the end of a connection, by whichever side of TCP.
 fn until_dropped(mut stream: TcpStream) {
-    let mut rest = [0; 1 << 16];
+    let mut rest = [0; 1 << 10];
     loop {
         match stream.read(&mut rest) {
             Ok(1..) => {}
-            Ok(0) => return,
             Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
                 panic!("a connection stays")
             }
-            Err(_) => return,
+            Ok(0) | Err(_) => return,
         }
     }
 }
@@ -225,7 +225,7 @@ fn connections_leave_the_engines_their_descriptors() {
     crowd.extend((0..150).map(|_| connect(&server)));
     server.until("no further connection is taken", |_| descriptors(pid) >= most);
     // It is replaced, and started again, by a server that takes no more connections.
-    kill(before.iter().find(|(dir, _)| dir.ends_with("/0")).unwrap().1);
+    kill(*before.iter().find(|(dir, _)| dir.ends_with("/0")).unwrap().1);
     write_again(&pair, PASSWORD, "afterwards");
     until_followed(&server, &pair);
     assert!(descriptors(pid) < most + 200, "some are left for the engines");
@@ -236,8 +236,8 @@ fn connections_leave_the_engines_their_descriptors() {
     assert_eq!(server.pid(), pid);
 }
 
-fn kill(pid: &u32) {
-    kill_process(Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+fn kill(pid: u32) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
 }
 
 #[test]
@@ -256,14 +256,18 @@ fn without_descriptors_what_runs_goes_on_and_the_rest_waits() {
     server.until("it is out of descriptors", |server| {
         server.log().contains("a connection could not be accepted")
     });
-    let ended = engine_of(&before, id(&single));
-    kill(&ended);
-    kill(before.iter().find(|(dir, _)| dir.contains(id(&pair)) && dir.ends_with("/0")).unwrap().1);
+    let of = |created: &Value, which: &str| {
+        let is_it = |dir: &str| dir.contains(id(created)) && dir.ends_with(which);
+        before.iter().find(|(dir, _)| is_it(dir)).map(|(dir, pid)| (dir.clone(), *pid)).unwrap()
+    };
+    for created in [&single, &pair] {
+        kill(of(created, "/0").1);
+    }
     assert!(tenants[0].ping::<String>().is_err(), "its engine ended");
     assert!(server.runs());
     // A replica was not touched, and a client of an engine never had to do with the server.
-    let replica = before.iter().find(|(dir, _)| dir.contains(id(&pair)) && dir.ends_with("/1"));
-    assert_eq!(engines(&server.dir).get(replica.unwrap().0), Some(replica.unwrap().1));
+    let (dir, pid_of_replica) = of(&pair, "/1");
+    assert_eq!(engines(&server.dir).get(&dir), Some(&pid_of_replica));
 
     prlimit(Some(pid), Resource::Nofile, limit).unwrap();
     let mut answer = String::new();
@@ -279,10 +283,6 @@ fn without_descriptors_what_runs_goes_on_and_the_rest_waits() {
     assert_eq!(server.pid(), pid, "it was not started again");
     let told = server.log().matches("a connection could not be accepted").count();
     assert!(told < 10, "it says so once, not {told} times");
-}
-
-fn engine_of(engines: &std::collections::BTreeMap<String, u32>, instance: &str) -> u32 {
-    *engines.iter().find(|(dir, _)| dir.contains(instance)).unwrap().1
 }
 
 /// The limit on open files of another process.

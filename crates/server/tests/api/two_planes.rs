@@ -114,8 +114,8 @@ fn who_slept_while_another_took_the_machine_over_acts_no_more() {
     machine.plane().wait_for(id(&pair), "Normal");
     machine.plane().until("the journal has it", |plane| events(plane, &pair) == ["FailedOver"]);
     let doomed = machine.plane().normal(&[STANDALONE]);
-    let paid = [STANDALONE, ("ChargeType", "PrePaid"), ("Period", "1")];
-    let third = machine.plane().normal(&paid);
+    let in_advance = [STANDALONE, ("ChargeType", "PrePaid"), ("Period", "1")];
+    let third = machine.plane().normal(&in_advance);
     machine.plane().client().call("DeleteInstance", &[("InstanceId", id(&doomed))]).expect_ok();
     machine.plane().until("it is gone", |plane| plane.engine_dirs().len() == 3);
     let (before, balance) = (machine.engines(), machine.balance());

@@ -171,8 +171,9 @@ async fn until_alone(tenant: &mut MultiplexedConnection, few: usize) -> usize {
 
 async fn messages_that_nobody_takes(binary: &Binary, unit: &Unit) {
     let mut tenant = tenant(unit).await;
-    let channels: String = (0..5000).map(|n| format!("SUBSCRIBE channel:{n}\r\n")).collect();
-    let silent = [says(unit, &channels).await, says(unit, "SUBSCRIBE channel:1\r\n").await];
+    let channels: Vec<_> = (0..5000).map(|n| format!("SUBSCRIBE channel:{n}\r\n")).collect();
+    let silent =
+        [says(unit, &channels.concat()).await, says(unit, "SUBSCRIBE channel:1\r\n").await];
     let subscribed = async |tenant: &mut MultiplexedConnection| {
         let count = run(tenant, "PUBSUB NUMSUB channel:1").await.unwrap();
         redis::from_redis_value::<(String, u64)>(count).unwrap().1
