@@ -15,9 +15,10 @@ use super::World;
 use crate::substrate::Trouble;
 
 /// How often it shows that it is awake.
-const EVERY: Duration = Duration::from_millis(250);
-/// Who did not show that for so long slept, or was very busy: asking costs little.
-const SLEPT: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(200);
+/// Who did not show that for so long slept, or was very busy: asking costs little. In less time
+/// nobody notices a sleeper and starts another one.
+const SLEPT: Duration = Duration::from_millis(500);
 
 /// Whether this process slept.
 #[derive(Debug)]
@@ -86,10 +87,10 @@ mod tests {
     async fn a_sleep_is_not_forgotten_before_it_was_asked_about() {
         let (vigil, began) = (Vigil::new(), Instant::now());
         let at = |ms| vigil.slept(began + Duration::from_millis(ms));
-        assert!(!at(250) && !at(1200), "it is awake");
-        assert!(at(2300), "it slept");
-        assert!(at(2400), "and who is awake again has slept all the same");
+        assert!(!at(200) && !at(650), "it is awake");
+        assert!(at(1200), "it slept");
+        assert!(at(1400), "and who is awake again has slept all the same");
         vigil.go_on();
-        assert!(!at(2500));
+        assert!(!at(1600));
     }
 }

@@ -3,6 +3,7 @@
 //! fell asleep: no engine is started, ended or given another role by it, and nothing is charged.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use ourkv_store::testing::TemporaryPostgres;
 use redis::Commands;
@@ -23,13 +24,18 @@ const PAIR: [(&str, &str); 2] =
 struct Machine {
     url: String,
     planes: Vec<Ourkv>,
+    /// Since when the one before the last one sleeps.
+    asleep: Instant,
 }
+
+/// Who sleeps for less is not replaced meanwhile, but in a test.
+const SLEEP: Duration = Duration::from_secs(1);
 
 impl Machine {
     fn start() -> Self {
         let url = TemporaryPostgres::shared().url();
         let first = Ourkv::start_with(&[], &[("OURKV_DATABASE", &url)]);
-        Self { url, planes: vec![first] }
+        Self { url, planes: vec![first], asleep: Instant::now() }
     }
 
     /// The one that acts.
@@ -40,6 +46,7 @@ impl Machine {
     /// Stops the one that acts, and has another one take the machine over.
     fn fall_asleep(&mut self) {
         self.plane().signal(Signal::STOP);
+        self.asleep = Instant::now();
         let mut next = self.plane().twin(&[("OURKV_DATABASE", &self.url)]);
         // Who fell asleep in the middle of a transaction holds its claim until PostgreSQL has
         // enough of that.
@@ -49,6 +56,7 @@ impl Machine {
 
     /// Wakes the one that slept, and waits for its end.
     fn wake_up(&mut self) {
+        std::thread::sleep(SLEEP.saturating_sub(self.asleep.elapsed()));
         let sleeper = self.planes.len() - 2;
         let sleeper = &mut self.planes[sleeper];
         sleeper.signal(Signal::CONT);
@@ -151,8 +159,6 @@ fn nobody_acts_for_the_machine_of_another() {
 /// Sleeps that begin at a step.
 #[cfg(feature = "failpoints")]
 mod in_the_middle {
-    use std::time::Duration;
-
     use rstest::rstest;
 
     use super::*;
