@@ -9,6 +9,7 @@ use super::World;
 use super::password::Passing;
 use super::stage::Stage;
 use super::step::Step;
+use super::vigil::still_acts;
 use crate::substrate::{Member, Stop, Trouble, Unit};
 
 /// How long one start may keep others from starting. What takes longer waits for something and
@@ -75,6 +76,10 @@ pub(super) async fn one(
     step: Step,
     work: impl Future<Output = Result<(), Trouble>> + Send,
 ) -> Result<Vec<Step>, Trouble> {
+    let work = async {
+        still_acts(world).await?;
+        work.await
+    };
     let work = within(world.settings.step_limit, step.name(), step.run(work));
     timed(unit, step, work).await.map(|()| vec![step])
 }

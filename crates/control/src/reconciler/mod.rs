@@ -7,7 +7,7 @@
 //! them suffers (trouble, a hang, a panic) delays no other. What takes as long as the data are
 //! large, the gathering of a restore, is done beside the passes: [`gather`]. Who is the master of a
 //! pair is decided in [`elect`], and engines that hang are found by [`pulse`]; what has to go on
-//! without the store is kept in [`memory`].
+//! without the store is kept in [`memory`]. Who slept asks first whether it still acts: [`vigil`].
 //!
 //! It decides nothing about money or permission, and it never stops an engine that the store does
 //! not know: such are named in the log.
@@ -39,6 +39,7 @@ mod roles;
 mod stage;
 mod step;
 mod switch;
+mod vigil;
 mod wish;
 
 use std::num::NonZero;
@@ -57,6 +58,7 @@ use self::gather::Gatherings;
 use self::memory::Memory;
 pub use self::memory::{Damping, Suspicion};
 pub use self::step::{Step, failpoint_names};
+use self::vigil::Vigil;
 use crate::backup::Datasets;
 use crate::substrate::Substrate;
 
@@ -153,6 +155,7 @@ impl Reconciler {
             passes: Semaphore::new(self.settings.passes.max(1)),
             promotions: Semaphore::new(self.settings.promotions.max(1)),
             memory: Memory::default(),
+            vigil: Vigil::new(),
             gatherings: Gatherings::new(self.settings.gatherings, gathering, stop.clone()),
             store: self.store,
             substrate: self.substrate,
@@ -162,6 +165,7 @@ impl Reconciler {
             settings: self.settings,
             stop: stop.clone(),
         });
+        tasks.spawn(vigil::keep(Arc::clone(&world)));
         tasks.spawn(pulse::feel(Arc::clone(&world), hanging));
         let woken = driver::Woken { nudge: Arc::clone(&nudge), gathered, hung, waiters };
         tasks.spawn(driver::drive(world, woken, looking));
@@ -210,6 +214,7 @@ struct World {
     node: NodeId,
     settings: Settings,
     memory: Memory,
+    vigil: Vigil,
     starts: Semaphore,
     passes: Semaphore,
     promotions: Semaphore,

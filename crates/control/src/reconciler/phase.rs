@@ -15,7 +15,7 @@ use super::report::{Failure, Outcome};
 use super::restore::answered_before;
 use super::stage::Stage;
 use super::step::Step;
-use crate::substrate::{Health, Seen};
+use crate::substrate::{Health, Seen, Trouble};
 
 /// Logs in as the tenant would; what works is normal.
 pub(super) async fn welcome(
@@ -88,7 +88,7 @@ pub(super) async fn note(
     failure: &Failure,
     steps: &mut Vec<Step>,
 ) -> Result<(), Failure> {
-    if matches!(failure, Failure::Store(_)) {
+    if matches!(failure, Failure::Store(_) | Failure::Trouble(Trouble::Slept { .. })) {
         // Not the instance's trouble, and not for its owner's eyes.
         return Ok(());
     }

@@ -14,6 +14,7 @@ use super::load::Loaded;
 use super::record::switched;
 use super::report::Failure;
 use super::step::Step;
+use super::vigil::still_acts;
 use super::wish::{Halt, Wish};
 use crate::substrate::{Lead, Link, Member, Replication, Standing, Trouble, Unit};
 
@@ -32,6 +33,7 @@ pub(super) async fn halt(
 ) -> Result<Halt, Failure> {
     let substrate = &world.substrate;
     let caught_up = async {
+        still_acts(world).await?;
         substrate.pause_writes(unit, from, PAUSE).await?;
         let until = Instant::now() + world.settings.catch_up;
         loop {

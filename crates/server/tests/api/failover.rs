@@ -33,21 +33,21 @@ fn kill(pid: Pid) {
 }
 
 /// What `ourkv events` tells, oldest first.
-fn events(server: &Ourkv, created: &Value) -> Vec<String> {
+pub(crate) fn events(server: &Ourkv, created: &Value) -> Vec<String> {
     let told = server.cli(&["events", id(created), "--output", "json"]);
     let told: Vec<Value> = serde_json::from_str(&told).unwrap();
     told.iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Writes that the replica has, too.
-fn write_to_both(tenant: &mut Connection, key: &str) {
+pub(crate) fn write_to_both(tenant: &mut Connection, key: &str) {
     let (): () = tenant.set(key, key).unwrap();
     let copies: u32 = redis::cmd("WAIT").arg(&[1, 5000]).query(tenant).unwrap();
     assert_eq!(copies, 1, "the replica does not follow");
 }
 
 /// Waits until the replica has what is written.
-fn until_followed(server: &Ourkv, created: &Value) {
+pub(crate) fn until_followed(server: &Ourkv, created: &Value) {
     server.until("a replica follows", |_| {
         let copies: RedisResult<u32> = log_in_with(created, PASSWORD).and_then(|mut tenant| {
             let () = tenant.set("followed", "?")?;
@@ -59,7 +59,7 @@ fn until_followed(server: &Ourkv, created: &Value) {
 }
 
 /// Connects and writes again and again until it is done, as clients do.
-fn write_again(created: &Value, password: &str, key: &str) -> Connection {
+pub(crate) fn write_again(created: &Value, password: &str, key: &str) -> Connection {
     let began = Instant::now();
     loop {
         let written: RedisResult<Connection> = log_in_with(created, password)

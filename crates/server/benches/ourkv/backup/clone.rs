@@ -27,7 +27,7 @@ enum Who {
     Pair,
 }
 
-/// Each order once: how fast memory is to be had, GiBs of it, depends on who gave it back last.
+/// Each order once: how soon much memory is to be had depends on who gave it back last.
 const ORDERS: [[Who; 3]; 6] = {
     use Who::{Alone, Bare, Pair};
     [
