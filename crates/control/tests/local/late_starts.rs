@@ -1,15 +1,15 @@
 //! Starts that come to their end when something else is decided already.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ourkv_control::engine::Engines;
 use ourkv_control::substrate::{Member, Substrate, Unit};
 use ourkv_domain::instance::{EngineVersion, NodeType};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::ground::{Ground, bring_up, each_redis, processes_in, take_down, usual_redis};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::ground::{
+    Ground, bring_up, each_redis, processes_in, start_loading, take_down, usual_redis,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_nobody_waits_for_any_more_is_not_begun_when_its_turn_comes() {
@@ -46,20 +46,7 @@ async fn one_that_fails_does_not_end_who_is_to_be_the_master_since() {
     let many = 2_000_000;
     let unit = Unit { connections: many, ..ground.redis(NodeType::MasterSlave, version) };
     local.prepare(&unit).await.unwrap();
-    let directory = ground.directory(&unit, Member::Second);
-    let commands = "*3\r\n$4\r\nSADD\r\n$1\r\ns\r\n$1\r\n1\r\n".repeat(6_000_000);
-    std::fs::write(directory.join("appendonly.aof"), commands).unwrap();
-    let (substrate, replica) = (local.clone(), unit.clone());
-    let start = tokio::spawn(async move { substrate.start(&replica, Member::Second).await });
-    let until = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < until && !start.is_finished(), "it was not seen to load");
-        let standing = local.standing(&unit).await.unwrap();
-        if standing[&Member::Second].replication.as_ref().is_some_and(|it| it.loading) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let start = start_loading(&ground, &local, &unit, Member::Second).await;
     let decided = Unit { lead: unit.lead.passed_to(Member::Second), ..unit.clone() };
     local.declare(&decided).await.unwrap();
     let pid = ground.pid(&unit, Member::Second);

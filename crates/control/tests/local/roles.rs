@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::ground::{
-    Ground, PASSWORD, bring_up, client, each_redis, kill, processes_in, run, take_down, text,
-    usual_redis,
+    Ground, PASSWORD, bring_up, client, each_redis, kill, processes_in, run, start_loading,
+    take_down, text, usual_redis,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -444,20 +444,7 @@ async fn an_engine_that_reads_its_data_is_not_dead_and_can_be_fenced() {
     let local = ground.local(Engines::of(vec![binary]));
     let unit = pair(&mut ground, version);
     local.prepare(&unit).await.unwrap();
-    let commands = "*3\r\n$4\r\nSADD\r\n$1\r\ns\r\n$1\r\n1\r\n".repeat(6_000_000);
-    std::fs::write(ground.directory(&unit, Member::First).join("appendonly.aof"), commands)
-        .unwrap();
-    let (substrate, loading) = (local.clone(), unit.clone());
-    let start = tokio::spawn(async move { substrate.start(&loading, Member::First).await });
-    let until = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < until && !start.is_finished(), "it was not seen to load");
-        let standing = local.standing(&unit).await.unwrap();
-        if standing[&Member::First].replication.as_ref().is_some_and(|it| it.loading) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let start = start_loading(&ground, &local, &unit, Member::First).await;
     let pulse = local.pulse(&unit, Member::First).await.unwrap();
     assert!(matches!(pulse, Pulse::Answers(None)), "{pulse:?}");
     let seen = local.observe(&unit).await.unwrap();
