@@ -11,6 +11,9 @@ use super::ground::{
     Ground, bring_up, each_redis, processes_in, start_loading, take_down, usual_redis,
 };
 
+/// How long a caller waits before it goes away.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_nobody_waits_for_any_more_is_not_begun_when_its_turn_comes() {
     let mut ground = Ground::new(98);
@@ -22,14 +25,15 @@ async fn one_that_nobody_waits_for_any_more_is_not_begun_when_its_turn_comes() {
     // It hangs: the first one waits for its answer, the second one for its turn.
     let master = Pid::from_raw(ground.pid(&unit, Member::First)).unwrap();
     kill_process(master, Signal::STOP).unwrap();
-    let (substrate, hung) = (local.clone(), unit.clone());
-    let first = tokio::spawn(async move { substrate.start(&hung, Member::First).await });
+    let mut first = local.start(&unit, Member::First);
+    assert!(tokio::time::timeout(PATIENCE, &mut first).await.is_err());
     for _ in 0..2 {
         let waits = local.start(&unit, Member::First);
-        assert!(tokio::time::timeout(Duration::from_millis(200), waits).await.is_err());
+        assert!(tokio::time::timeout(PATIENCE, waits).await.is_err());
     }
-    local.fence(&unit, Member::First).await.unwrap();
-    first.await.unwrap().unwrap_err();
+    let (fenced, first) = tokio::join!(local.fence(&unit, Member::First), first);
+    fenced.unwrap();
+    first.unwrap_err();
     assert!(processes_in(&ground.directory(&unit, Member::First)).is_empty());
     let after = std::fs::read_to_string(&manifest).unwrap();
     assert_eq!(after, before, "another engine was started, and ended again");

@@ -8,6 +8,7 @@ use ourkv_control::substrate::{
     Health, Lead, Link, Member, Pulse, Replication, Seen, Silence, Stop, Substrate, Trouble, Unit,
 };
 use ourkv_domain::instance::{EngineVersion, NodeType};
+use redis::Value;
 use redis::aio::MultiplexedConnection;
 use rustix::process::Signal;
 use tokio::net::TcpStream;
@@ -116,6 +117,7 @@ async fn engines_of_each_version_exchange_their_roles_and_back() {
         for round in 1..=3 {
             let mut before = tenant(&unit).await;
             run(&mut before, &format!("SET key{round} value")).await.unwrap();
+            assert_eq!(run(&mut before, "WAIT 1 5000").await, Ok(Value::Int(1)), "{binary}");
             exchange(&local, &mut unit).await;
             let seen = local.observe(&unit).await.unwrap();
             assert!(at_their_posts(&seen, &unit), "{binary}: {seen:?}");
