@@ -16,6 +16,8 @@ mod coverage;
 mod create_instance;
 mod damage;
 mod database_loss;
+mod disk;
+mod disk_faults;
 mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -26,6 +28,7 @@ mod kills;
 mod names;
 mod passwords;
 mod postgres;
+mod power_cuts;
 mod protocol;
 mod races;
 mod rebuild;

@@ -44,6 +44,7 @@ mod swap;
 mod switch;
 mod tail;
 mod temporary;
+mod torn;
 mod trial;
 
 use std::collections::{BTreeMap, HashMap};

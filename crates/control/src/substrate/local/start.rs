@@ -16,7 +16,7 @@ use super::member::{Known, Place, Running};
 use super::process::{End, Process};
 use super::{
     Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, logins,
-    machine, swap, temporary,
+    machine, swap, temporary, torn,
 };
 use crate::engine::trial::DUMP;
 use crate::engine::{Binary, Engines, Launch, memcached, redis_conf};
@@ -127,6 +127,7 @@ impl Inner {
             };
             address.map_or(Ok(()), address::must_be_free)?;
             clear(&place.directory, volatile).map_err(machine("removing what a save left"))?;
+            mend(&own, member, &place.directory)?;
             let user = confiner.user_at(*own.address.ip());
             hand_over(&place.directory, user)
                 .map_err(machine("giving the directory to the engine's user"))?;
@@ -243,6 +244,16 @@ fn clear(directory: &Path, volatile: bool) -> io::Result<()> {
     temporary::remove_temporary(directory)?;
     if volatile {
         std::fs::remove_file(directory.join(DUMP)).or_else(swap::ignore_missing)?;
+    }
+    Ok(())
+}
+
+/// Cuts off what a power cut left at the end of the data: the engine would not start on it.
+fn mend(unit: &Unit, member: Member, directory: &Path) -> Result<(), Trouble> {
+    let cut = torn::mend(directory).map_err(machine("mending the end of its data"))?;
+    if cut > 0 {
+        tracing::warn!(instance.id = %unit.id, %member, bytes = cut,
+            "the disk had not got the end of an engine's data");
     }
     Ok(())
 }

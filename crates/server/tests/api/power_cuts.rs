@@ -1,0 +1,429 @@
+//! Cuts of the machine's power, while clients write and callers create, delete and change. What was
+//! acknowledged is there afterwards; of what engines acknowledged, all but the last two seconds.
+//!
+//! `OURKV_TEST_CUTS` says how many, one after the other on one disk; `OURKV_TEST_SEED` replays one
+//! choice of moments.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use redis::Commands;
+use serde_json::Value;
+
+use crate::common::{Client, KEY_ID, KEY_SECRET, Ourkv, PASSWORD};
+use crate::disk::{Cut, Disk, begin_run, lose_power, with_own_disks};
+use crate::tenant::{id, log_in_with, login};
+
+/// How many cuts there are if nobody says otherwise.
+const CUTS: u64 = 6;
+/// How long the machine lives between two of them.
+const LIFE: std::ops::Range<Duration> = Duration::from_millis(300)..Duration::from_millis(5000);
+/// For how long everybody goes on after the file system is gone: nothing may be acknowledged.
+const AFTERWARDS: Duration = Duration::from_millis(100);
+/// The most that an engine may lose that forces its file to the disk every second.
+const EVERYSEC: Duration = Duration::from_secs(2);
+/// Callers that create and delete, and how many instances each of them has at most.
+const CREATORS: u64 = 2;
+const AT_MOST: usize = 4;
+const CLASSES: [&str; 3] =
+    ["redis.basic.small.default", "redis.master.small.default", "memcache.master.small.default"];
+
+/// An instance that a caller asked for.
+#[derive(Debug)]
+struct Asked {
+    token: String,
+    class: &'static str,
+    /// Where the answer came.
+    id: Option<String>,
+    end: End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Wanted,
+    /// Someone asked for its deletion, and was not told what came of it.
+    Asked,
+    Acknowledged,
+}
+
+/// One who creates and deletes instances.
+struct Creator {
+    asked: Vec<Asked>,
+    random: StdRng,
+    name: u64,
+    tokens: usize,
+    /// The longest that a call took that was acknowledged.
+    slowest: Duration,
+    acknowledged: usize,
+}
+
+impl Creator {
+    fn act(&mut self, client: &Client) {
+        let began = Instant::now();
+        let living: Vec<_> = (0..self.asked.len())
+            .filter(|at| self.asked[*at].end == End::Wanted && self.asked[*at].id.is_some())
+            .collect();
+        let done = if living.len() < AT_MOST && self.random.random_bool(0.6) || living.is_empty() {
+            self.tokens += 1;
+            let token = format!("token-{}-{}", self.name, self.tokens);
+            let class = CLASSES[self.random.random_range(0..CLASSES.len())];
+            self.asked.push(Asked { token, class, id: None, end: End::Wanted });
+            self.asked.last_mut().unwrap().create(client)
+        } else {
+            let chosen = living[self.random.random_range(0..living.len())];
+            self.asked[chosen].delete(client)
+        };
+        if done {
+            self.acknowledged += 1;
+            self.slowest = self.slowest.max(began.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(self.random.random_range(0..40)));
+    }
+}
+
+impl Asked {
+    /// Whether it is acknowledged.
+    fn create(&mut self, client: &Client) -> bool {
+        let kind = if self.class.starts_with("mem") { "Memcache" } else { "Redis" };
+        let params = [
+            ("RegionId", "cn-hongkong"),
+            ("InstanceClass", self.class),
+            ("InstanceType", kind),
+            ("Password", PASSWORD),
+            ("Token", &self.token),
+        ];
+        let Ok(reply) = client.try_call("CreateInstance", &params) else {
+            return false;
+        };
+        let told = reply.json()["InstanceId"].as_str().map(str::to_owned);
+        if let (Some(told), Some(known)) = (&told, &self.id) {
+            assert_eq!(told, known, "the token stands for one instance");
+        }
+        let is_told = told.is_some();
+        assert!(is_told || reply.status >= 500, "{reply:?}");
+        self.id = told.or(self.id.take());
+        is_told
+    }
+
+    fn delete(&mut self, client: &Client) -> bool {
+        let params = [("InstanceId", self.id.as_deref().unwrap())];
+        self.end = End::Asked;
+        let reply = client.try_call("DeleteInstance", &params);
+        let done = reply.is_ok_and(|reply| reply.status == 200);
+        if done {
+            self.end = End::Acknowledged;
+        }
+        done
+    }
+}
+
+/// One who changes the password and the name of an instance, in turns.
+struct Changer {
+    created: Value,
+    password: Change,
+    name: Change,
+    acknowledged: usize,
+}
+
+/// A value that is changed again and again.
+struct Change {
+    acknowledged: String,
+    /// What was asked for since, without an answer.
+    asked: Vec<String>,
+    count: usize,
+}
+
+impl Change {
+    fn from(value: &str) -> Self {
+        Self { acknowledged: value.into(), asked: Vec::new(), count: 0 }
+    }
+
+    fn act(&mut self, prefix: &str, call: impl FnOnce(&str) -> bool) -> bool {
+        self.count += 1;
+        let next = format!("{prefix}{}", self.count);
+        self.asked.push(next.clone());
+        let done = call(&next);
+        if done {
+            *self = Self { acknowledged: next, asked: Vec::new(), count: self.count };
+        }
+        done
+    }
+
+    /// What it may be: what was acknowledged, or what was asked for since.
+    fn candidates(&self) -> Vec<String> {
+        [vec![self.acknowledged.clone()], self.asked.clone()].concat()
+    }
+}
+
+impl Changer {
+    fn act(&mut self, client: &Client) {
+        let instance = id(&self.created);
+        let call = |action, more: [(&str, &str); 2]| {
+            let params = [&[("InstanceId", instance)], &more[..]].concat();
+            client.try_call(action, &params).is_ok_and(|reply| reply.status == 200)
+        };
+        let password = self.password.act("Passw0rd-", |next| {
+            call("ResetAccountPassword", [("AccountName", instance), ("AccountPassword", next)])
+        });
+        let name = self.name.act("name-", |next| {
+            call("ModifyInstanceAttribute", [("InstanceName", next), ("RegionId", "cn-hongkong")])
+        });
+        self.acknowledged += usize::from(password) + usize::from(name);
+        std::thread::sleep(Duration::from_millis(15));
+    }
+
+    /// What is in force is what was acknowledged last, or what was asked for since.
+    fn check(&mut self, server: &Ourkv) {
+        let attributes = server.wait_for(id(&self.created), "Normal");
+        let name = attributes["InstanceName"].as_str().unwrap().to_owned();
+        let names = self.name.candidates();
+        assert!(names.contains(&name), "{name}: {names:?}");
+        self.name = Change { count: self.name.count, ..Change::from(&name) };
+        let passwords = self.password.candidates();
+        let mut opens = None;
+        server.until(&format!("one of {passwords:?} opens alone"), |_| {
+            let good = passwords.iter().filter(|one| log_in_with(&self.created, one).is_ok());
+            let good: Vec<_> = good.collect();
+            opens = good.first().map(|one| (*one).clone());
+            good.len() == 1
+        });
+        self.password = Change { count: self.password.count, ..Change::from(&opens.unwrap()) };
+    }
+}
+
+/// One who writes to a pair, and keeps a ledger: the number of each write is its place in it.
+struct Writer {
+    created: Value,
+    version: &'static str,
+    /// When each write of this life was acknowledged.
+    ledger: Vec<Instant>,
+    sent: usize,
+    /// How long the lists of former lives are.
+    former: Vec<usize>,
+}
+
+impl Writer {
+    fn list(&self) -> String {
+        format!("life:{}", self.former.len())
+    }
+
+    /// Writes until it fails; says when that was.
+    fn write(&mut self, stop: &AtomicBool) -> Instant {
+        let mut tenant = login(&self.created);
+        let list = self.list();
+        (self.ledger, self.sent) = (Vec::new(), 0);
+        while !stop.load(Ordering::Relaxed) {
+            self.sent += 1;
+            if tenant.rpush::<_, _, ()>(&list, self.sent).is_err() {
+                break;
+            }
+            self.ledger.push(Instant::now());
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        Instant::now()
+    }
+
+    /// Everything is there in its order, but for the end. Returns how many acknowledged writes are
+    /// lost, and how long before the cut the oldest of them was acknowledged.
+    fn check(&mut self, cut: Instant, slowest: Duration) -> (usize, Duration) {
+        let mut tenant = login(&self.created);
+        let list = self.list();
+        let found: Vec<usize> = tenant.lrange(&list, 0, -1).unwrap();
+        let whole: Vec<_> = (1..=found.len()).collect();
+        assert_eq!(found, whole, "{}: {list} has a hole", self.version);
+        assert!(found.len() <= self.sent, "{}: nobody wrote that", self.version);
+        for (life, length) in self.former.iter().enumerate() {
+            let kept: usize = tenant.llen(format!("life:{life}")).unwrap();
+            assert_eq!(kept, *length, "{}: what was there after cut {life}", self.version);
+        }
+        self.former.push(found.len());
+
+        let before = self.ledger.iter().take_while(|at| **at < cut).count();
+        let waits = self.ledger.windows(2).map(|pair| pair[1] - pair[0]);
+        let bound = EVERYSEC + slowest + waits.max().unwrap_or_default();
+        let Some(oldest) = self.ledger[..before].get(found.len()) else {
+            return (0, Duration::ZERO);
+        };
+        let age = cut - *oldest;
+        assert!(age <= bound, "{}: lost what was acknowledged {age:?} before", self.version);
+        (before - found.len(), age)
+    }
+}
+
+/// Everybody who asks for something.
+struct World {
+    server: Ourkv,
+    disk: Disk,
+    creators: Vec<Creator>,
+    changer: Changer,
+    writers: Vec<Writer>,
+}
+
+impl World {
+    fn begin(random: &mut StdRng) -> Self {
+        let mut server = Ourkv::prepare(&[], &[("OURKV_BACKUP_FINAL", "false")]);
+        let disk = Disk::mounted(&server.dir, 192);
+        begin_run(&disk, 0);
+        server.serve();
+        let pair =
+            |version| server.normal(&[("EngineVersion", version), ("InstanceClass", CLASSES[1])]);
+        let writers = ["2.8", "4.0", "5.0"].map(|version| Writer {
+            created: pair(version),
+            version,
+            ledger: Vec::new(),
+            sent: 0,
+            former: Vec::new(),
+        });
+        let changer = Changer {
+            created: pair("5.0"),
+            password: Change::from(PASSWORD),
+            name: Change::from(""),
+            acknowledged: 0,
+        };
+        let creators = (0..CREATORS).map(|name| Creator {
+            asked: Vec::new(),
+            random: StdRng::seed_from_u64(random.random()),
+            name,
+            tokens: 0,
+            slowest: Duration::ZERO,
+            acknowledged: 0,
+        });
+        let (creators, writers) = (creators.collect(), writers.into());
+        Self { server, disk, creators, changer, writers }
+    }
+
+    /// All of them act for a while, until the power is cut. Returns when that was.
+    fn live(&mut self, life: Duration, how: Cut) -> Instant {
+        let stop = AtomicBool::new(false);
+        let stop = &stop;
+        let address = self.server.address.clone();
+        let client = || Client::new(&address, KEY_ID, KEY_SECRET);
+        let (cut, broke) = std::thread::scope(|scope| {
+            let writers = self.writers.iter_mut();
+            let writers: Vec<_> =
+                writers.map(|writer| scope.spawn(move || writer.write(stop))).collect();
+            for creator in &mut self.creators {
+                let client = client();
+                scope.spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        creator.act(&client);
+                    }
+                });
+            }
+            let (changer, client) = (&mut self.changer, client());
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    changer.act(&client);
+                }
+            });
+            std::thread::sleep(life);
+            let cut = Instant::now();
+            self.disk.cut(how);
+            std::thread::sleep(AFTERWARDS);
+            stop.store(true, Ordering::Relaxed);
+            self.server.kill();
+            let broke: Vec<_> = writers.into_iter().map(|it| it.join().unwrap()).collect();
+            (cut, broke)
+        });
+        for (at, writer) in broke.into_iter().zip(&self.writers) {
+            assert!(at > cut, "{}: a write failed before the cut", writer.version);
+        }
+        cut
+    }
+
+    /// The machine starts again; everything that was acknowledged is there.
+    fn check(&mut self, cut: Instant) -> Vec<(usize, Duration)> {
+        let client = self.server.client();
+        for creator in &mut self.creators {
+            for asked in &mut creator.asked {
+                // Who was not told asks again; who was told is told the same.
+                assert!(asked.create(&client), "{asked:?}");
+            }
+        }
+        let listed = self.listed();
+        let all = self.creators.iter_mut().flat_map(|creator| &mut creator.asked);
+        let mut known: HashSet<_> = self.writers.iter().map(|it| id(&it.created)).collect();
+        known.insert(id(&self.changer.created));
+        for asked in all {
+            let id = asked.id.as_deref().unwrap();
+            assert!(asked.end != End::Wanted || listed.contains(id), "{asked:?} is not there");
+            assert!(asked.end != End::Acknowledged || !listed.contains(id), "{asked:?} is there");
+            asked.end = if listed.contains(id) { End::Wanted } else { End::Acknowledged };
+            known.insert(id);
+        }
+        assert!(listed.iter().all(|id| known.contains(&**id)), "{listed:?}: {known:?}");
+        // One that is gone is a stranger from here on, should it come back.
+        for creator in &mut self.creators {
+            creator.asked.retain(|asked| asked.end == End::Wanted);
+        }
+        for id in &listed {
+            self.server.wait_for(id, "Normal");
+        }
+        self.changer.check(&self.server);
+        let slowest = self.creators.iter().map(|creator| creator.slowest).max().unwrap();
+        let losses = self.writers.iter_mut().map(|writer| writer.check(cut, slowest)).collect();
+        self.server.until("one directory for each instance", |server| {
+            server.engine_dirs().len() == listed.len()
+        });
+        losses
+    }
+
+    fn listed(&self) -> HashSet<String> {
+        let answer = self.server.client().call("DescribeInstances", &[("PageSize", "50")]);
+        let instances = answer.expect_ok()["Instances"]["KVStoreInstance"].clone();
+        let ids = instances.as_array().unwrap().iter();
+        ids.map(|found| found["InstanceId"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn end(&self) {
+        let doctor = self.server.try_cli(&["doctor"]);
+        assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));
+        let log = self.server.log();
+        assert!(!log.contains("panicked"), "{log}");
+        for id in self.listed() {
+            self.server.client().call("DeleteInstance", &[("InstanceId", &id)]).expect_ok();
+        }
+        self.server.until("nothing is left", |server| server.engine_dirs().is_empty());
+    }
+}
+
+/// A number that someone may have given.
+fn given(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().map_or(otherwise, |number| number.parse().unwrap())
+}
+
+#[test]
+fn a_power_cut_loses_nothing_that_was_acknowledged() {
+    with_own_disks("power_cuts::a_power_cut_loses_nothing_that_was_acknowledged", || {
+        let (seed, cuts) = (given("OURKV_TEST_SEED", 42), given("OURKV_TEST_CUTS", CUTS));
+        println!("OURKV_TEST_SEED={seed} OURKV_TEST_CUTS={cuts} replays this");
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut world = World::begin(&mut random);
+        for number in 1..=cuts {
+            let life = random.random_range(LIFE);
+            let how = if random.random_bool(0.7) { Cut::AtOnce } else { Cut::AfterJournal };
+            let cut = world.live(life, how);
+            lose_power(&mut world.server, &world.disk, number.try_into().unwrap());
+            let began = Instant::now();
+            world.server.serve();
+            let serving = began.elapsed();
+            let losses = world.check(cut);
+            let ages = losses.iter().map(|(count, age)| format!("{count} in {age:?}"));
+            let ages: Vec<_> = ages.collect();
+            let back = began.elapsed();
+            println!(
+                "cut {number} {how:?} after {life:?}: serving {serving:?}, all {back:?}, lost {ages:?}"
+            );
+        }
+        let calls: usize = world.creators.iter().map(|creator| creator.acknowledged).sum();
+        let changes = world.changer.acknowledged;
+        let kept: usize = world.writers.iter().flat_map(|writer| &writer.former).sum();
+        println!(
+            "acknowledged: {calls} creations and deletions, {changes} changes; {kept} writes kept"
+        );
+        world.end();
+    });
+}
