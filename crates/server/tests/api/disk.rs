@@ -51,10 +51,12 @@ impl Disk {
         run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", room.path().to_str().unwrap()]);
         let disk = Self { room, at: at.to_owned() };
         let image = std::fs::File::create(disk.image()).unwrap();
-        rustix::fs::fallocate(&image, rustix::fs::FallocateFlags::empty(), 0, megabytes << 20)
-            .unwrap();
+        image.set_len(megabytes << 20).unwrap();
         let eagerly = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
         run("/sbin/mkfs.ext4", &["-q", "-F", "-b", "4096", "-E", eagerly, &disk.image()]);
+        // Afterwards: what is made of zeroes only is not written by it.
+        let all = rustix::fs::FallocateFlags::empty();
+        rustix::fs::fallocate(&image, all, 0, megabytes << 20).unwrap();
         std::fs::create_dir_all(at).unwrap();
         disk.mount();
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
@@ -77,6 +79,29 @@ impl Disk {
     pub(crate) fn cut(&self, cut: Cut) {
         let how = (cut as u32).to_string();
         run("perl", &["-e", SHUT_DOWN, self.at.to_str().unwrap(), &how]);
+    }
+
+    /// An error that the file system finds, whereupon it lets nobody write any more.
+    pub(crate) fn turn_read_only(&self) {
+        let device = std::os::unix::fs::MetadataExt::dev(&std::fs::metadata(&self.at).unwrap());
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let device = std::fs::read_link(format!("/sys/dev/block/{major}:{minor}")).unwrap();
+        let device = device.file_name().unwrap().to_str().unwrap().to_owned();
+        std::fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "found by a test")
+            .unwrap();
+    }
+
+    /// From here on the disk takes nothing where nothing is yet: writes succeed, and forcing them
+    /// to the disk fails.
+    pub(crate) fn take_nothing_more(&self) {
+        run("/sbin/fstrim", &[self.at.to_str().unwrap()]);
+        let mut filler = std::fs::File::create(self.room.path().join("filler")).unwrap();
+        while std::io::Write::write_all(&mut filler, &[0; 4096]).is_ok() {}
+    }
+
+    /// The end of that.
+    pub(crate) fn take_everything(&self) {
+        std::fs::remove_file(self.room.path().join("filler")).unwrap();
     }
 
     /// Takes the disk off once nobody uses it, and mounts it again: the journal is replayed.

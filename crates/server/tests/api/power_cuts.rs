@@ -210,20 +210,20 @@ impl Writer {
         format!("life:{}", self.former.len())
     }
 
-    /// Writes until it fails; says when that was.
-    fn write(&mut self, stop: &AtomicBool) -> Instant {
+    /// Writes until it fails; says when that was, and why.
+    fn write(&mut self, stop: &AtomicBool) -> (Instant, String) {
         let mut tenant = login(&self.created);
         let list = self.list();
         (self.ledger, self.sent) = (Vec::new(), 0);
         while !stop.load(Ordering::Relaxed) {
             self.sent += 1;
-            if tenant.rpush::<_, _, ()>(&list, self.sent).is_err() {
-                break;
+            if let Err(error) = tenant.rpush::<_, _, ()>(&list, self.sent) {
+                return (Instant::now(), error.to_string());
             }
             self.ledger.push(Instant::now());
             std::thread::sleep(Duration::from_micros(300));
         }
-        Instant::now()
+        (Instant::now(), "it was told to stop".into())
     }
 
     /// Everything is there in its order, but for the end. Returns how many acknowledged writes are
@@ -328,8 +328,9 @@ impl World {
             let broke: Vec<_> = writers.into_iter().map(|it| it.join().unwrap()).collect();
             (cut, broke)
         });
-        for (at, writer) in broke.into_iter().zip(&self.writers) {
-            assert!(at > cut, "{}: a write failed before the cut", writer.version);
+        for ((at, why), writer) in broke.into_iter().zip(&self.writers) {
+            let log = || self.server.log();
+            assert!(at > cut, "{}: failed before the cut: {why}\n{}", writer.version, log());
         }
         cut
     }

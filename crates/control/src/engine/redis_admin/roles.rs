@@ -15,6 +15,8 @@ pub struct Post {
     pub is_master: bool,
     /// It follows its master over a live link.
     pub is_linked: bool,
+    /// It can't write its data to the disk, and refuses what its clients want to write.
+    pub refuses_writes: bool,
     port: u16,
     bind: String,
 }
@@ -48,17 +50,18 @@ impl Admin {
     pub async fn post(&mut self) -> Result<Post, AdminError> {
         let config = self.names.of("config");
         let mut questions = Pipeline::new();
-        questions.cmd("INFO").arg("replication");
+        questions.cmd("INFO").arg("replication").cmd("INFO").arg("persistence");
         for setting in ["port", "bind"] {
             questions.cmd(&config).arg("GET").arg(setting);
         }
-        let (replication, port, bind): (String, Vec<String>, Vec<String>) =
+        let (replication, persistence, port, bind): (String, String, Vec<String>, Vec<String>) =
             questions.query_async(&mut self.connection).await?;
         let replication = Info::of(replication);
         let value = |answer: Vec<String>| answer.into_iter().nth(1).unwrap_or_default();
         Ok(Post {
             is_master: replication.field("role") == Some("master"),
             is_linked: replication.field("master_link_status") == Some("up"),
+            refuses_writes: Info::of(persistence).field("aof_last_write_status") == Some("err"),
             port: value(port).parse().unwrap_or(0),
             bind: value(bind),
         })
@@ -181,6 +184,7 @@ mod tests {
         let post = |port, bind: &str| Post {
             is_master: true,
             is_linked: false,
+            refuses_writes: false,
             port,
             bind: bind.to_owned(),
         };
