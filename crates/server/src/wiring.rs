@@ -16,7 +16,7 @@ use ourkv_control::guard::{self, NotEnforced};
 use ourkv_control::jobs::{self, Jobs};
 use ourkv_control::reconciler::{self, Reconciler};
 use ourkv_control::substrate::local::confine::{Confinement, abilities};
-use ourkv_control::substrate::local::{self, Local};
+use ourkv_control::substrate::local::{self, Local, try_writing};
 use ourkv_control::substrate::{Gate, Substrate, Trouble};
 use ourkv_domain::catalogue::Catalogue;
 use ourkv_domain::clock::Clock as _;
@@ -32,7 +32,7 @@ use crate::cli::url_of;
 use crate::config::{self, BackupPlace, Config, DnsListen, Whitelist};
 use crate::gateway::{self, Gateway};
 use crate::links::Links;
-use crate::opening::{DataDir, Opened, Room, try_writing};
+use crate::opening::{DataDir, Opened, Room};
 use crate::{shelf, whitelist};
 
 /// How often histograms are folded up, so that they stay small between two scrapes.

@@ -14,7 +14,6 @@ mod key_file;
 mod lock;
 mod networks;
 mod node;
-mod probe;
 mod random;
 mod rebuild;
 mod room;
@@ -35,7 +34,6 @@ pub use examine::compare;
 pub use first_start::{FirstKey, RootKey};
 pub use key_file::{KeyFileLock, KeyRing};
 pub use lock::ServeLock;
-pub use probe::try_writing;
 pub use rebuild::{Outcome, RebuildError, Rebuilt, rebuild};
 pub use room::Room;
 

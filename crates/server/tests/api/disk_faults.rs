@@ -108,7 +108,12 @@ fn what_can_not_be_forced_to_the_disk_is_not_acknowledged() {
     let name = "disk_faults::what_can_not_be_forced_to_the_disk_is_not_acknowledged";
     with_own_disks(name, || {
         let (mut server, disk, [single, pair]) = on_a_disk(96);
-        let pids = engines(&server.dir);
+        let masters = |server: &Ourkv| {
+            let mut all = engines(&server.dir);
+            all.retain(|home, _| home.ends_with("/0"));
+            all
+        };
+        let pids = masters(&server);
         disk.take_nothing_more();
         let mut acknowledged = String::new();
         for number in 0.. {
@@ -119,10 +124,8 @@ fn what_can_not_be_forced_to_the_disk_is_not_acknowledged() {
             acknowledged = name;
             assert!(number < 10_000, "the disk takes everything");
         }
+        assert!(server.log().contains("the database is not available"), "it is said");
         until_writes_are_refused(&server, &pair);
-        server.until("it is said", |server| server.log().contains("can't be written"));
-        let found = doctor(&server);
-        assert!(found.contains("Input/output error") || found.contains("No space"), "{found}");
 
         disk.take_everything();
         let named = |server: &Ourkv| server.attributes(id(&pair))["InstanceName"].clone();
@@ -137,12 +140,13 @@ fn what_can_not_be_forced_to_the_disk_is_not_acknowledged() {
             .until("it can be changed", |server| rename(server, id(&pair), "after").status == 200);
         server.until("it can be written", |_| login(&pair).set::<_, _, ()>("later", "yes").is_ok());
         server.until("its data are written anew", |server| {
-            server.log().contains("writes its data anew")
+            server.log().contains("wrote its data anew")
         });
-        assert_eq!(engines(&server.dir), pids, "nobody was restarted");
         for one in [&single, &pair] {
             server.wait_for(id(one), "Normal");
         }
+        // A replica ends by itself when it can't write.
+        assert_eq!(masters(&server), pids, "nobody who serves was restarted");
         // What the system believed to be on the disk while it was not is not relied on.
         until_rewritten(&server, &pair);
         let last: String = login(&pair).get("later").unwrap();

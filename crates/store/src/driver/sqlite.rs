@@ -48,7 +48,7 @@ pub(crate) fn open(path: &Path, sealer: &Sealer) -> Result<SqliteConnection, Ope
     // What the check of the whole did not see may still be in the way of this.
     schema::migrate(&mut connection).map_err(|error| damaged(path, error))?;
     check_tables(&connection, path)?;
-    let mut connection = SqliteConnection(connection);
+    let mut connection = SqliteConnection::over(connection);
     schema::check_key(&mut connection, sealer).map_err(|error| damaged(path, error))?;
     Ok(connection)
 }
@@ -81,26 +81,72 @@ pub(crate) fn open_reader(path: &Path) -> Result<SqliteConnection, StoreError> {
         connection.pragma_update(None, "query_only", true)?;
         // The system's own cache is behind it; KiB, which SQLite takes as a negative number.
         connection.pragma_update(None, "cache_size", -512)?;
-        Ok(SqliteConnection(connection))
+        Ok(SqliteConnection::over(connection))
     };
     open().map_err(|error: rusqlite::Error| store_error(&error))
 }
 
 /// One connection.
-pub(crate) struct SqliteConnection(rusqlite::Connection);
+pub(crate) struct SqliteConnection {
+    inner: rusqlite::Connection,
+    /// The disk failed, so what is appended to the log next may never get there.
+    failed: bool,
+}
+
+impl SqliteConnection {
+    fn over(inner: rusqlite::Connection) -> Self {
+        Self { inner, failed: false }
+    }
+
+    /// Begins the log anew after a failure of the disk. What the system could not write it counts
+    /// as written from then on, and some file systems never write such a place again, whatever they
+    /// answer; the places of a log that was cut off are others. All that was acknowledged is in the
+    /// log in front of them, and comes into the database by this.
+    fn renew_log(&mut self) -> Result<(), StoreError> {
+        let unavailable = |detail: String| StoreError::Unavailable { detail };
+        let path = PathBuf::from(self.inner.path().unwrap_or_default());
+        takes_as_much_as_the_log(&path).map_err(|error| {
+            unavailable(format!("the disk failed and does not work yet: {error}"))
+        })?;
+        let renew = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy = self.inner.query_row(renew, [], |row| row.get::<_, i64>(0));
+        if busy.map_err(|error| store_error(&error))? != 0 {
+            return Err(unavailable("the disk failed, and others still read what was".into()));
+        }
+        tracing::warn!("the disk of the store failed and works again; its log was begun anew");
+        self.failed = false;
+        Ok(())
+    }
+}
+
+/// Writes what may have to be written next to a place that nobody had, and forces it to the disk.
+fn takes_as_much_as_the_log(path: &Path) -> io::Result<()> {
+    let length = beside(path, "-wal").metadata().map_or(0, |log| log.len());
+    let length = usize::try_from(length).unwrap_or(0).max(HEAD);
+    let trial = beside(path, "-trial");
+    let written = private_file(&trial).and_then(|mut file| {
+        io::Write::write_all(&mut file, &vec![0; length])?;
+        file.sync_all()
+    });
+    written.and(remove(&trial))
+}
 
 impl Connection for SqliteConnection {
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
         let run = || {
-            let mut statement = self.0.prepare_cached(sql)?;
+            let mut statement = self.inner.prepare_cached(sql)?;
             statement.execute(rusqlite::params_from_iter(values))
         };
-        run().map(|count| count as u64).map_err(|error| store_error(&error))
+        let done = run();
+        if let Err(error) = &done {
+            self.failed |= error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        }
+        done.map(|count| count as u64).map_err(|error| store_error(&error))
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Rows, StoreError> {
         let run = || {
-            let mut statement = self.0.prepare_cached(sql)?;
+            let mut statement = self.inner.prepare_cached(sql)?;
             let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
             let width = columns.len();
             let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
@@ -113,6 +159,9 @@ impl Connection for SqliteConnection {
     }
 
     fn begin(&mut self, access: Access) -> Result<(), StoreError> {
+        if self.failed && access == Access::Write {
+            self.renew_log()?;
+        }
         let sql = match access {
             Access::Read => "BEGIN DEFERRED",
             Access::Write => "BEGIN IMMEDIATE",
@@ -133,7 +182,7 @@ impl Connection for SqliteConnection {
     }
 
     fn in_transaction(&self) -> bool {
-        !self.0.is_autocommit()
+        !self.inner.is_autocommit()
     }
 
     fn for_update(&self) -> &'static str {
@@ -194,10 +243,10 @@ fn build(path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
     let mut connection = connect(&unfinished)?;
     configure(&connection).map_err(|error| store_error(&error))?;
     schema::migrate(&mut connection)?;
-    let mut connection = SqliteConnection(connection);
+    let mut connection = SqliteConnection::over(connection);
     schema::check_key(&mut connection, sealer)?;
     // Closing writes everything into the one file.
-    connection.0.close().map_err(|(_, error)| OpenError::Store(store_error(&error)))?;
+    connection.inner.close().map_err(|(_, error)| OpenError::Store(store_error(&error)))?;
     std::fs::rename(&unfinished, path).map_err(in_file)?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))

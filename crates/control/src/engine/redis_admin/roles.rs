@@ -15,8 +15,8 @@ pub struct Post {
     pub is_master: bool,
     /// It follows its master over a live link.
     pub is_linked: bool,
-    /// It can't write its data to the disk, and refuses what its clients want to write.
-    pub refuses_writes: bool,
+    /// Section `persistence` of what it tells about itself.
+    pub persistence: Info,
     port: u16,
     bind: String,
 }
@@ -61,7 +61,7 @@ impl Admin {
         Ok(Post {
             is_master: replication.field("role") == Some("master"),
             is_linked: replication.field("master_link_status") == Some("up"),
-            refuses_writes: Info::of(persistence).field("aof_last_write_status") == Some("err"),
+            persistence: Info::of(persistence),
             port: value(port).parse().unwrap_or(0),
             bind: value(bind),
         })
@@ -152,6 +152,18 @@ impl Admin {
         self.configure("min-slaves-to-write", &replicas.to_string()).await
     }
 
+    /// Has clients wait that want to write, for that long at most, while it leaves the file that it
+    /// appends to and begins another one (7.0 and later).
+    pub async fn reopen(&mut self, limit: Duration) -> Result<(), AdminError> {
+        let (client, config) = (self.names.of("client"), self.names.of("config"));
+        let mut orders = Pipeline::new();
+        orders.cmd(&client).arg("PAUSE").arg(milliseconds(limit)).arg("WRITE").ignore();
+        for state in ["no", "yes"] {
+            orders.cmd(&config).arg("SET").arg("appendonly").arg(state).ignore();
+        }
+        Ok(orders.query_async::<()>(&mut self.connection).await?)
+    }
+
     /// Has it write the file that it appends to anew.
     pub async fn rewrite(&mut self) -> Result<(), AdminError> {
         let order = redis::cmd(&self.names.of("bgrewriteaof"));
@@ -184,7 +196,7 @@ mod tests {
         let post = |port, bind: &str| Post {
             is_master: true,
             is_linked: false,
-            refuses_writes: false,
+            persistence: Info::default(),
             port,
             bind: bind.to_owned(),
         };

@@ -56,40 +56,10 @@ impl Inner {
             Pong::Ready if self.is_unsettled(unit, member).ok()? => None,
             Pong::Ready => {
                 let post = admin.post().await.ok()?;
-                tell_of_disk(unit, member, running, &post, &mut admin).await;
+                self.see_to_disk(unit, member, running, &post, &mut admin).await;
                 Some(health(&post, unit, member))
             }
         }
-    }
-}
-
-/// Says that the disk fails an engine, and that it does not any more; each once. What the engine
-/// appended meanwhile may never get to the disk, whatever the system says of it later, so all of it
-/// is written anew.
-async fn tell_of_disk(
-    unit: &Unit,
-    member: Member,
-    running: &Running,
-    post: &Post,
-    admin: &mut Admin,
-) {
-    match (running.disk_fails(), post.refuses_writes) {
-        (false, true) => {
-            tracing::warn!(instance.id = %unit.id, %member,
-                "the disk fails an engine, which refuses writes");
-            running.set_disk_fails(true);
-        }
-        (true, false) => match admin.rewrite().await {
-            Ok(()) => {
-                tracing::info!(instance.id = %unit.id, %member,
-                    "the disk does not fail an engine any more, which writes its data anew");
-                running.set_disk_fails(false);
-            }
-            // It writes something else; the next time, then.
-            Err(error) => tracing::debug!(instance.id = %unit.id, %member, %error,
-                "an engine does not write its data anew yet"),
-        },
-        _ => {}
     }
 }
 

@@ -3,13 +3,14 @@
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::confine::Limits;
+use super::disk::Disk;
 use super::process::Process;
 use super::{Inner, Member, Trouble, Unit, address, adopt, blocking, log, machine};
 use crate::engine::redis_admin::Accounts;
@@ -45,8 +46,8 @@ pub(super) struct Running {
     proven: Arc<AtomicU64>,
     /// What it said when it was made to answer nobody for a time, and until when.
     silenced: Arc<Mutex<Option<(Instant, Accounts)>>>,
-    /// Whether it was seen to refuse writes, as its disk fails.
-    disk_fails: Arc<AtomicBool>,
+    /// What was seen of its disk, and done about it.
+    pub(super) disk: Arc<Disk>,
 }
 
 /// Where an engine runs.
@@ -66,7 +67,7 @@ impl Running {
             stay: Arc::new(AtomicU64::new(1)),
             proven: Arc::default(),
             silenced: Arc::default(),
-            disk_fails: Arc::default(),
+            disk: Arc::default(),
         }
     }
 
@@ -85,16 +86,6 @@ impl Running {
     /// From here on it has to be looked at anew whether it has the address.
     pub(super) fn left_address(&self) {
         self.stay.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// Whether it was seen to refuse writes, as its disk fails.
-    pub(super) fn disk_fails(&self) -> bool {
-        self.disk_fails.load(Ordering::Relaxed)
-    }
-
-    /// What was seen of that.
-    pub(super) fn set_disk_fails(&self, fails: bool) {
-        self.disk_fails.store(fails, Ordering::Relaxed);
     }
 
     /// It answers nobody for that time, this control plane included, and this is how it stands.

@@ -3,11 +3,12 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 
+use ourkv_control::substrate::local::try_writing;
 use ourkv_store::{Filter, Tx};
 
 use super::Finding;
 use crate::cli::Context;
-use crate::opening::{Credentials, DataDir, Opened, Room, try_writing};
+use crate::opening::{Credentials, DataDir, Opened, Room};
 
 pub(super) async fn check(context: &Context) -> Vec<Finding> {
     let path = &context.config.data_dir;
