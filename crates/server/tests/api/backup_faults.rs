@@ -209,7 +209,8 @@ pub(crate) fn with_own_mounts(name: &str, test: impl FnOnce()) {
     again(unshare, name, test);
 }
 
-/// The same by a given way to have mounts of its own.
+/// The same by a given way to have mounts of its own. What it said is passed on.
+#[expect(clippy::print_stdout, reason = "figures of the inner run are for whoever runs it by hand")]
 pub(crate) fn again(mut unshare: Command, name: &str, test: impl FnOnce()) {
     let mounts = std::fs::read_link("/proc/self/ns/mnt").unwrap();
     if let Some(outer) = std::env::var_os(OUTER) {

@@ -245,7 +245,7 @@ fn whatever_small_file_is_torn_the_next_start_is_right() {
 }
 
 /// What ourkv itself writes for an instance, but for logs.
-fn small_files(dir: std::path::PathBuf) -> Vec<std::path::PathBuf> {
+pub(crate) fn small_files(dir: std::path::PathBuf) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).unwrap().flatten() {
         let path = entry.path();

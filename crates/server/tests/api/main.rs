@@ -5,6 +5,7 @@ mod backup_faults;
 #[cfg(feature = "failpoints")]
 mod backup_steps;
 mod backups;
+mod callers;
 mod canaries;
 mod clone;
 #[cfg_attr(

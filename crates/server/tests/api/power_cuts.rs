@@ -5,6 +5,7 @@
 //! choice of moments.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,186 +14,23 @@ use rand::{RngExt, SeedableRng};
 use redis::Commands;
 use serde_json::Value;
 
-use crate::common::{Client, KEY_ID, KEY_SECRET, Ourkv, PASSWORD};
+use crate::callers::{Changer, Creator, End, Saver};
+use crate::common::{Client, KEY_ID, KEY_SECRET, Ourkv};
 use crate::disk::{Cut, Disk, begin_run, lose_power, with_own_disks};
-use crate::tenant::{id, log_in_with, login};
+use crate::host_faults::small_files;
+use crate::tenant::{id, login};
 
 /// How many cuts there are if nobody says otherwise.
 const CUTS: u64 = 6;
 /// How long the machine lives between two of them.
-const LIFE: std::ops::Range<Duration> = Duration::from_millis(300)..Duration::from_millis(5000);
+const LIFE: std::ops::Range<Duration> = Duration::from_millis(300)..Duration::from_secs(5);
 /// For how long everybody goes on after the file system is gone: nothing may be acknowledged.
 const AFTERWARDS: Duration = Duration::from_millis(100);
 /// The most that an engine may lose that forces its file to the disk every second.
 const EVERYSEC: Duration = Duration::from_secs(2);
-/// Callers that create and delete, and how many instances each of them has at most.
+/// Callers that create and delete.
 const CREATORS: u64 = 2;
-const AT_MOST: usize = 4;
-const CLASSES: [&str; 3] =
-    ["redis.basic.small.default", "redis.master.small.default", "memcache.master.small.default"];
-
-/// An instance that a caller asked for.
-#[derive(Debug)]
-struct Asked {
-    token: String,
-    class: &'static str,
-    /// Where the answer came.
-    id: Option<String>,
-    end: End,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Wanted,
-    /// Someone asked for its deletion, and was not told what came of it.
-    Asked,
-    Acknowledged,
-}
-
-/// One who creates and deletes instances.
-struct Creator {
-    asked: Vec<Asked>,
-    random: StdRng,
-    name: u64,
-    tokens: usize,
-    /// The longest that a call took that was acknowledged.
-    slowest: Duration,
-    acknowledged: usize,
-}
-
-impl Creator {
-    fn act(&mut self, client: &Client) {
-        let began = Instant::now();
-        let living: Vec<_> = (0..self.asked.len())
-            .filter(|at| self.asked[*at].end == End::Wanted && self.asked[*at].id.is_some())
-            .collect();
-        let done = if living.len() < AT_MOST && self.random.random_bool(0.6) || living.is_empty() {
-            self.tokens += 1;
-            let token = format!("token-{}-{}", self.name, self.tokens);
-            let class = CLASSES[self.random.random_range(0..CLASSES.len())];
-            self.asked.push(Asked { token, class, id: None, end: End::Wanted });
-            self.asked.last_mut().unwrap().create(client)
-        } else {
-            let chosen = living[self.random.random_range(0..living.len())];
-            self.asked[chosen].delete(client)
-        };
-        if done {
-            self.acknowledged += 1;
-            self.slowest = self.slowest.max(began.elapsed());
-        }
-        std::thread::sleep(Duration::from_millis(self.random.random_range(0..40)));
-    }
-}
-
-impl Asked {
-    /// Whether it is acknowledged.
-    fn create(&mut self, client: &Client) -> bool {
-        let kind = if self.class.starts_with("mem") { "Memcache" } else { "Redis" };
-        let params = [
-            ("RegionId", "cn-hongkong"),
-            ("InstanceClass", self.class),
-            ("InstanceType", kind),
-            ("Password", PASSWORD),
-            ("Token", &self.token),
-        ];
-        let Ok(reply) = client.try_call("CreateInstance", &params) else {
-            return false;
-        };
-        let told = reply.json()["InstanceId"].as_str().map(str::to_owned);
-        if let (Some(told), Some(known)) = (&told, &self.id) {
-            assert_eq!(told, known, "the token stands for one instance");
-        }
-        let is_told = told.is_some();
-        assert!(is_told || reply.status >= 500, "{reply:?}");
-        self.id = told.or(self.id.take());
-        is_told
-    }
-
-    fn delete(&mut self, client: &Client) -> bool {
-        let params = [("InstanceId", self.id.as_deref().unwrap())];
-        self.end = End::Asked;
-        let reply = client.try_call("DeleteInstance", &params);
-        let done = reply.is_ok_and(|reply| reply.status == 200);
-        if done {
-            self.end = End::Acknowledged;
-        }
-        done
-    }
-}
-
-/// One who changes the password and the name of an instance, in turns.
-struct Changer {
-    created: Value,
-    password: Change,
-    name: Change,
-    acknowledged: usize,
-}
-
-/// A value that is changed again and again.
-struct Change {
-    acknowledged: String,
-    /// What was asked for since, without an answer.
-    asked: Vec<String>,
-    count: usize,
-}
-
-impl Change {
-    fn from(value: &str) -> Self {
-        Self { acknowledged: value.into(), asked: Vec::new(), count: 0 }
-    }
-
-    fn act(&mut self, prefix: &str, call: impl FnOnce(&str) -> bool) -> bool {
-        self.count += 1;
-        let next = format!("{prefix}{}", self.count);
-        self.asked.push(next.clone());
-        let done = call(&next);
-        if done {
-            *self = Self { acknowledged: next, asked: Vec::new(), count: self.count };
-        }
-        done
-    }
-
-    /// What it may be: what was acknowledged, or what was asked for since.
-    fn candidates(&self) -> Vec<String> {
-        [vec![self.acknowledged.clone()], self.asked.clone()].concat()
-    }
-}
-
-impl Changer {
-    fn act(&mut self, client: &Client) {
-        let instance = id(&self.created);
-        let call = |action, more: [(&str, &str); 2]| {
-            let params = [&[("InstanceId", instance)], &more[..]].concat();
-            client.try_call(action, &params).is_ok_and(|reply| reply.status == 200)
-        };
-        let password = self.password.act("Passw0rd-", |next| {
-            call("ResetAccountPassword", [("AccountName", instance), ("AccountPassword", next)])
-        });
-        let name = self.name.act("name-", |next| {
-            call("ModifyInstanceAttribute", [("InstanceName", next), ("RegionId", "cn-hongkong")])
-        });
-        self.acknowledged += usize::from(password) + usize::from(name);
-        std::thread::sleep(Duration::from_millis(15));
-    }
-
-    /// What is in force is what was acknowledged last, or what was asked for since.
-    fn check(&mut self, server: &Ourkv) {
-        let attributes = server.wait_for(id(&self.created), "Normal");
-        let name = attributes["InstanceName"].as_str().unwrap().to_owned();
-        let names = self.name.candidates();
-        assert!(names.contains(&name), "{name}: {names:?}");
-        self.name = Change { count: self.name.count, ..Change::from(&name) };
-        let passwords = self.password.candidates();
-        let mut opens = None;
-        server.until(&format!("one of {passwords:?} opens alone"), |_| {
-            let good = passwords.iter().filter(|one| log_in_with(&self.created, one).is_ok());
-            let good: Vec<_> = good.collect();
-            opens = good.first().map(|one| (*one).clone());
-            good.len() == 1
-        });
-        self.password = Change { count: self.password.count, ..Change::from(&opens.unwrap()) };
-    }
-}
+const PAIR: (&str, &str) = ("InstanceClass", "redis.master.small.default");
 
 /// One who writes to a pair, and keeps a ledger: the number of each write is its place in it.
 struct Writer {
@@ -259,6 +97,7 @@ struct World {
     disk: Disk,
     creators: Vec<Creator>,
     changer: Changer,
+    saver: Saver,
     writers: Vec<Writer>,
 }
 
@@ -268,8 +107,7 @@ impl World {
         let disk = Disk::mounted(&server.dir, 192);
         begin_run(&disk, 0);
         server.serve();
-        let pair =
-            |version| server.normal(&[("EngineVersion", version), ("InstanceClass", CLASSES[1])]);
+        let pair = |version| server.normal(&[("EngineVersion", version), PAIR]);
         let writers = ["2.8", "4.0", "5.0"].map(|version| Writer {
             created: pair(version),
             version,
@@ -277,22 +115,11 @@ impl World {
             sent: 0,
             former: Vec::new(),
         });
-        let changer = Changer {
-            created: pair("5.0"),
-            password: Change::from(PASSWORD),
-            name: Change::from(""),
-            acknowledged: 0,
-        };
-        let creators = (0..CREATORS).map(|name| Creator {
-            asked: Vec::new(),
-            random: StdRng::seed_from_u64(random.random()),
-            name,
-            tokens: 0,
-            slowest: Duration::ZERO,
-            acknowledged: 0,
-        });
+        let changer = Changer::of(pair("5.0"));
+        let saver = Saver::of(pair("5.0"));
+        let creators = (0..CREATORS).map(|name| Creator::begin(name, random.random()));
         let (creators, writers) = (creators.collect(), writers.into());
-        Self { server, disk, creators, changer, writers }
+        Self { server, disk, creators, changer, saver, writers }
     }
 
     /// All of them act for a while, until the power is cut. Returns when that was.
@@ -307,18 +134,12 @@ impl World {
                 writers.map(|writer| scope.spawn(move || writer.write(stop))).collect();
             for creator in &mut self.creators {
                 let client = client();
-                scope.spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        creator.act(&client);
-                    }
-                });
+                scope.spawn(move || until(stop, || creator.act(&client)));
             }
-            let (changer, client) = (&mut self.changer, client());
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    changer.act(&client);
-                }
-            });
+            let (changer, changes) = (&mut self.changer, client());
+            scope.spawn(move || until(stop, || changer.act(&changes)));
+            let (saver, saves) = (&mut self.saver, client());
+            scope.spawn(move || until(stop, || saver.act(&saves)));
             std::thread::sleep(life);
             let cut = Instant::now();
             self.disk.cut(how);
@@ -335,6 +156,22 @@ impl World {
         cut
     }
 
+    /// What ourkv wrote for engines with data on the disk is whole or not there.
+    fn files_are_whole(&self) {
+        let durable = self.writers.iter().map(|writer| &writer.created);
+        for created in durable.chain([&self.changer.created, &self.saver.created]) {
+            let dir =
+                |dir: &PathBuf| dir.display().to_string().contains(&format!("/{}.", id(created)));
+            let dir = self.server.engine_dirs().into_iter().find(dir).unwrap();
+            for file in small_files(dir) {
+                let text = std::fs::read(&file).unwrap();
+                let unfinished = file.extension().is_some_and(|kind| kind == "new");
+                let whole = serde_json::from_slice::<Value>(&text).is_ok();
+                assert!(unfinished || whole, "{} has {} bytes", file.display(), text.len());
+            }
+        }
+    }
+
     /// The machine starts again; everything that was acknowledged is there.
     fn check(&mut self, cut: Instant) -> Vec<(usize, Duration)> {
         let client = self.server.client();
@@ -347,7 +184,7 @@ impl World {
         let listed = self.listed();
         let all = self.creators.iter_mut().flat_map(|creator| &mut creator.asked);
         let mut known: HashSet<_> = self.writers.iter().map(|it| id(&it.created)).collect();
-        known.insert(id(&self.changer.created));
+        known.extend([&self.changer.created, &self.saver.created].map(id));
         for asked in all {
             let id = asked.id.as_deref().unwrap();
             assert!(asked.end != End::Wanted || listed.contains(id), "{asked:?} is not there");
@@ -364,6 +201,7 @@ impl World {
             self.server.wait_for(id, "Normal");
         }
         self.changer.check(&self.server);
+        self.saver.check(&self.server);
         let slowest = self.creators.iter().map(|creator| creator.slowest).max().unwrap();
         let losses = self.writers.iter_mut().map(|writer| writer.check(cut, slowest)).collect();
         self.server.until("one directory for each instance", |server| {
@@ -391,6 +229,13 @@ impl World {
     }
 }
 
+/// Acts until told to stop.
+fn until(stop: &AtomicBool, mut act: impl FnMut()) {
+    while !stop.load(Ordering::Relaxed) {
+        act();
+    }
+}
+
 /// A number that someone may have given.
 fn given(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |number| number.parse().unwrap())
@@ -408,6 +253,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
             let how = if random.random_bool(0.7) { Cut::AtOnce } else { Cut::AfterJournal };
             let cut = world.live(life, how);
             lose_power(&mut world.server, &world.disk, number.try_into().unwrap());
+            world.files_are_whole();
             let began = Instant::now();
             world.server.serve();
             let serving = began.elapsed();
@@ -420,10 +266,11 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
             );
         }
         let calls: usize = world.creators.iter().map(|creator| creator.acknowledged).sum();
-        let changes = world.changer.acknowledged;
+        let (changes, saves) = (world.changer.acknowledged, world.saver.acknowledged);
         let kept: usize = world.writers.iter().flat_map(|writer| &writer.former).sum();
         println!(
-            "acknowledged: {calls} creations and deletions, {changes} changes; {kept} writes kept"
+            "acknowledged: {calls} creations and deletions, {changes} changes of an instance, \
+             {saves} of backups; {kept} writes kept"
         );
         world.end();
     });

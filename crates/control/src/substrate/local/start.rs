@@ -49,11 +49,11 @@ impl Inner {
         let mut known = slot.known.lock().await;
         let spawned = self.spawn(&mut known, unit, member).await?;
         drop(known);
-        let Some((running, before)) = spawned else {
+        let Some(running) = spawned else {
             let running = self.must_run(unit, member).await?;
             return self.serves(unit, member, &running).await;
         };
-        let written = self.write_down(unit, member, &running, before);
+        let written = self.write_down(unit, member, &running);
         let (serves, written) = tokio::join!(self.serves(unit, member, &running), written);
         match serves.and(written) {
             Ok(()) => {
@@ -109,7 +109,7 @@ impl Inner {
         known: &mut Known,
         unit: &Unit,
         member: Member,
-    ) -> Result<Option<(Running, Option<Manifest>)>, Trouble> {
+    ) -> Result<Option<Running>, Trouble> {
         let place = self.place(unit, member);
         let before = Manifest::read(&place.directory);
         let binary = self.choose(unit, member, before.as_ref())?.clone();
@@ -149,7 +149,7 @@ impl Inner {
         self.watch(unit, &running);
         known.running = Some(running.clone());
         fail::fail_point!("local-spawned", |_| Err(Trouble::Failpoint("local-spawned")));
-        Ok(Some((running, before)))
+        Ok(Some(running))
     }
 
     /// How the engine is called, given what it finds in its directory.
@@ -186,12 +186,12 @@ impl Inner {
         unit: &Unit,
         member: Member,
         running: &Running,
-        before: Option<Manifest>,
     ) -> Result<(), Trouble> {
         let place = self.place(unit, member);
         let (pid, binary) = (running.process.pid(), running.binary.clone());
-        let keeps_data = redis_conf::keeps_data(unit) && binary.kind != Kind::Memcached;
-        let durable = keeps_data && !before.is_some_and(|manifest| manifest.is_of(&binary));
+        // Also where the version is what it was: a file that takes another's place may be empty
+        // after a power cut, and the version of the data unknown.
+        let durable = redis_conf::keeps_data(unit) && binary.kind != Kind::Memcached;
         let process = Arc::clone(&running.process);
         blocking(move || match adopt::start_ticks(pid) {
             Ok(start_ticks) => {

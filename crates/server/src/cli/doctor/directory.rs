@@ -10,11 +10,20 @@ use super::Finding;
 use crate::cli::Context;
 use crate::opening::{Credentials, DataDir, Opened, Room};
 
+/// What to do about a disk that takes nothing.
+const MEND: &str = "mend the disk or the file system: see Operations, When a disk fails";
+
 pub(super) async fn check(context: &Context) -> Vec<Finding> {
     let path = &context.config.data_dir;
     let dir = match DataDir::open(path) {
         Ok(dir) if dir.is_furnished() => dir,
         _ => {
+            if let Err(error) = std::fs::read_dir(path)
+                && error.kind() != ErrorKind::NotFound
+            {
+                let found = format!("{}: {error}", path.display());
+                return vec![Finding::problem("disk", found, MEND)];
+            }
             let found = format!("{} was not used yet", path.display());
             return vec![Finding::ok("data directory", found)];
         }
@@ -70,8 +79,7 @@ fn disk(dir: &DataDir) -> Finding {
     if failing.is_empty() {
         return Finding::ok(CHECK, "it takes what is written");
     }
-    let advice = "mend the disk or the file system: see Operations, When a disk fails";
-    Finding::problem(CHECK, failing.join(", "), advice)
+    Finding::problem(CHECK, failing.join(", "), MEND)
 }
 
 /// Opening proves the key file, its mode and that it fits; reading proves the rows.
