@@ -27,6 +27,9 @@ const LARGE: u64 = 16 << 20;
 const HEAD: usize = 100;
 /// How long a locked database is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is said once it can't be known any more what the disk has.
+const FAILED: &str = "the disk failed, and what it has is not what the system shows: stop the \
+                      server, take the file system off, mount it again, start the server";
 /// Filters make statements of their own; what falls out of the cache is prepared again.
 const STATEMENTS: usize = 256;
 
@@ -89,7 +92,9 @@ pub(crate) fn open_reader(path: &Path) -> Result<SqliteConnection, StoreError> {
 /// One connection.
 pub(crate) struct SqliteConnection {
     inner: rusqlite::Connection,
-    /// The disk failed, so what is appended to the log next may never get there.
+    /// Forcing something to the disk failed. The system counts as written what it could not write,
+    /// and some file systems never write such a place again, whatever they answer: nothing that is
+    /// written over this connection from then on can be vouched for.
     failed: bool,
 }
 
@@ -97,38 +102,6 @@ impl SqliteConnection {
     fn over(inner: rusqlite::Connection) -> Self {
         Self { inner, failed: false }
     }
-
-    /// Begins the log anew after a failure of the disk. What the system could not write it counts
-    /// as written from then on, and some file systems never write such a place again, whatever they
-    /// answer; the places of a log that was cut off are others. All that was acknowledged is in the
-    /// log in front of them, and comes into the database by this.
-    fn renew_log(&mut self) -> Result<(), StoreError> {
-        let unavailable = |detail: String| StoreError::Unavailable { detail };
-        let path = PathBuf::from(self.inner.path().unwrap_or_default());
-        takes_as_much_as_the_log(&path).map_err(|error| {
-            unavailable(format!("the disk failed and does not work yet: {error}"))
-        })?;
-        let renew = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let busy = self.inner.query_row(renew, [], |row| row.get::<_, i64>(0));
-        if busy.map_err(|error| store_error(&error))? != 0 {
-            return Err(unavailable("the disk failed, and others still read what was".into()));
-        }
-        tracing::warn!("the disk of the store failed and works again; its log was begun anew");
-        self.failed = false;
-        Ok(())
-    }
-}
-
-/// Writes what may have to be written next to a place that nobody had, and forces it to the disk.
-fn takes_as_much_as_the_log(path: &Path) -> io::Result<()> {
-    let length = beside(path, "-wal").metadata().map_or(0, |log| log.len());
-    let length = usize::try_from(length).unwrap_or(0).max(HEAD);
-    let trial = beside(path, "-trial");
-    let written = private_file(&trial).and_then(|mut file| {
-        io::Write::write_all(&mut file, &vec![0; length])?;
-        file.sync_all()
-    });
-    written.and(remove(&trial))
 }
 
 impl Connection for SqliteConnection {
@@ -139,7 +112,8 @@ impl Connection for SqliteConnection {
         };
         let done = run();
         if let Err(error) = &done {
-            self.failed |= error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+            self.failed |= error.sqlite_error().map(|error| error.extended_code)
+                == Some(rusqlite::ffi::SQLITE_IOERR_FSYNC);
         }
         done.map(|count| count as u64).map_err(|error| store_error(&error))
     }
@@ -160,7 +134,7 @@ impl Connection for SqliteConnection {
 
     fn begin(&mut self, access: Access) -> Result<(), StoreError> {
         if self.failed && access == Access::Write {
-            self.renew_log()?;
+            return Err(StoreError::Unavailable { detail: FAILED.into() });
         }
         let sql = match access {
             Access::Read => "BEGIN DEFERRED",
