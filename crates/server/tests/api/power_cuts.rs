@@ -207,7 +207,8 @@ impl World {
         self.saver.check(&self.server);
         let slowest = self.creators.iter().map(|creator| creator.slowest).max().unwrap();
         let losses = self.writers.iter_mut().map(|writer| writer.check(cut, slowest)).collect();
-        self.server.until("one directory for each instance", |server| {
+        let dirs = self.server.engine_dirs();
+        self.server.until(&format!("a directory for each of {listed:?} of {dirs:?}"), |server| {
             server.engine_dirs().len() == listed.len()
         });
         losses
