@@ -64,12 +64,17 @@ impl Creator {
         let living: Vec<_> = (0..self.asked.len())
             .filter(|at| self.asked[*at].end == End::Wanted && self.asked[*at].id.is_some())
             .collect();
-        let done = if living.len() < AT_MOST && self.random.random_bool(0.6) || living.is_empty() {
+        // Those that nobody answered for are asked for again, and then are there.
+        let wanted = self.asked.iter().filter(|asked| asked.end == End::Wanted).count();
+        let creates = wanted < AT_MOST && (living.is_empty() || self.random.random_bool(0.6));
+        let done = if creates {
             self.tokens += 1;
             let token = format!("token-{}-{}", self.name, self.tokens);
             let class = CLASSES[self.random.random_range(0..CLASSES.len())];
             self.asked.push(Asked { token, class, id: None, end: End::Wanted });
             self.asked.last_mut().unwrap().create(client)
+        } else if living.is_empty() {
+            false
         } else {
             let chosen = living[self.random.random_range(0..living.len())];
             self.asked[chosen].delete(client)
