@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -17,6 +18,7 @@ use ourkv_domain::network::HostAddresses;
 use ourkv_domain::parameter::Parameters;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
+use tokio::task::JoinHandle;
 
 pub(crate) const PASSWORD: &str = "Passw0rd!#$";
 pub(crate) const ADMIN: &str = "AdminSecret0123456789abcdefghijk";
@@ -173,6 +175,28 @@ pub(crate) async fn bring_up(local: &Local, unit: &Unit) {
     }
     local.link(unit).await.unwrap();
     local.login(unit).await.unwrap();
+}
+
+/// Starts a member on data that take it long to read, and returns the start while it reads them.
+pub(crate) async fn start_loading(
+    ground: &Ground,
+    local: &Local,
+    unit: &Unit,
+    member: Member,
+) -> JoinHandle<Result<(), Trouble>> {
+    let commands = "*3\r\n$4\r\nSADD\r\n$1\r\ns\r\n$1\r\n1\r\n".repeat(6_000_000);
+    std::fs::write(ground.directory(unit, member).join("appendonly.aof"), commands).unwrap();
+    let (substrate, loading) = (local.clone(), unit.clone());
+    let start = tokio::spawn(async move { substrate.start(&loading, member).await });
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        assert!(Instant::now() < until && !start.is_finished(), "it was not seen to load");
+        let standing = local.standing(unit).await.unwrap();
+        if standing[&member].replication.as_ref().is_some_and(|it| it.loading) {
+            return start;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// Stops all members and removes the instance.

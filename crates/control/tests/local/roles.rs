@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ourkv_control::engine::{Binary, Engines};
 use ourkv_control::substrate::local::Local;
 use ourkv_control::substrate::{
-    Health, Lead, Link, Member, Pulse, Replication, Seen, Stop, Substrate, Trouble, Unit,
+    Health, Lead, Link, Member, Pulse, Replication, Seen, Silence, Stop, Substrate, Trouble, Unit,
 };
 use ourkv_domain::instance::{EngineVersion, NodeType};
 use redis::aio::MultiplexedConnection;
@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::ground::{
-    Ground, PASSWORD, bring_up, client, each_redis, kill, processes_in, run, take_down, text,
-    usual_redis,
+    Ground, PASSWORD, bring_up, client, each_redis, kill, processes_in, run, start_loading,
+    take_down, text, usual_redis,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -214,7 +214,8 @@ async fn a_stopped_master_that_is_fenced_never_writes_again() {
     // Its kernel still takes connections, and what is sent on them.
     let waiting = TcpStream::connect(unit.address).await.unwrap();
     waiting.try_write(b"AUTH Passw0rd!#$\r\nSET key stolen\r\n").unwrap();
-    assert_eq!(local.pulse(&unit, Member::First).await.unwrap(), Pulse::Silent);
+    let pulse = local.pulse(&unit, Member::First).await.unwrap();
+    assert!(matches!(pulse, Pulse::Silent(_)), "{pulse:?}");
     let mut deaths = local.deaths();
     fail_over(&local, &mut unit).await;
     assert!(deaths.try_recv().is_err(), "a fenced engine was missed");
@@ -428,7 +429,8 @@ async fn an_engine_that_runs_a_long_script_is_busy_and_not_dead() {
     assert_eq!(seen.running[&Member::First], Health::Answering);
     // Working or not, a stopped one is silent.
     signal(ground.pid(&unit, Member::First), Signal::STOP);
-    assert_eq!(local.pulse(&unit, Member::First).await.unwrap(), Pulse::Silent);
+    let pulse = local.pulse(&unit, Member::First).await.unwrap();
+    assert!(matches!(pulse, Pulse::Silent(_)), "{pulse:?}");
     local.fence(&unit, Member::First).await.unwrap();
     script.await.unwrap();
     take_down(&local, &unit).await;
@@ -442,20 +444,7 @@ async fn an_engine_that_reads_its_data_is_not_dead_and_can_be_fenced() {
     let local = ground.local(Engines::of(vec![binary]));
     let unit = pair(&mut ground, version);
     local.prepare(&unit).await.unwrap();
-    let commands = "*3\r\n$4\r\nSADD\r\n$1\r\ns\r\n$1\r\n1\r\n".repeat(6_000_000);
-    std::fs::write(ground.directory(&unit, Member::First).join("appendonly.aof"), commands)
-        .unwrap();
-    let (substrate, loading) = (local.clone(), unit.clone());
-    let start = tokio::spawn(async move { substrate.start(&loading, Member::First).await });
-    let until = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < until && !start.is_finished(), "it was not seen to load");
-        let standing = local.standing(&unit).await.unwrap();
-        if standing[&Member::First].replication.as_ref().is_some_and(|it| it.loading) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let start = start_loading(&ground, &local, &unit, Member::First).await;
     let pulse = local.pulse(&unit, Member::First).await.unwrap();
     assert!(matches!(pulse, Pulse::Answers(None)), "{pulse:?}");
     let seen = local.observe(&unit).await.unwrap();
@@ -464,4 +453,44 @@ async fn an_engine_that_reads_its_data_is_not_dead_and_can_be_fenced() {
     start.await.unwrap().unwrap_err();
     assert!(processes_in(&ground.directory(&unit, Member::First)).is_empty());
     take_down(&local, &unit).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_long_an_engine_is_silent_is_known_to_the_next_control_plane_and_told_of_one_process() {
+    let mut ground = Ground::new(96);
+    let unit = pair(&mut ground, EngineVersion::V5_0);
+    let local = ground.local(usual().await);
+    bring_up(&local, &unit).await;
+    let stopped = ground.pid(&unit, Member::First);
+    signal(stopped, Signal::STOP);
+    let first = silence(&local, &unit).await.unwrap();
+    let second = silence(&local, &unit).await.unwrap();
+    assert_eq!((first.times, second.times), (1, 2));
+    let next = ground.local(usual().await);
+    let third = silence(&next, &unit).await.unwrap();
+    assert_eq!(third.times, 3);
+    assert!(first.lasts < second.lasts && second.lasts < third.lasts);
+
+    // A sign of life ends it, for whoever comes after, too.
+    signal(stopped, Signal::CONT);
+    assert_eq!(silence(&next, &unit).await, None);
+    signal(stopped, Signal::STOP);
+    let last = ground.local(usual().await);
+    assert_eq!(silence(&last, &unit).await.unwrap().times, 1);
+
+    // The next engine is not the one that was silent.
+    last.fence(&unit, Member::First).await.unwrap();
+    last.start(&unit, Member::First).await.unwrap();
+    signal(ground.pid(&unit, Member::First), Signal::STOP);
+    assert_eq!(silence(&last, &unit).await.unwrap().times, 1);
+    last.fence(&unit, Member::First).await.unwrap();
+    take_down(&last, &unit).await;
+}
+
+/// For how long the first engine has been silent, if it is.
+async fn silence(local: &Local, unit: &Unit) -> Option<Silence> {
+    match local.pulse(unit, Member::First).await.unwrap() {
+        Pulse::Silent(silence) => Some(silence),
+        _ => None,
+    }
 }

@@ -105,9 +105,17 @@ fn converges(server: &Ourkv, told: &Told) {
 }
 
 fn listed(server: &Ourkv) -> HashSet<String> {
-    let answer = server.client().call("DescribeInstances", &[("PageSize", "50")]).expect_ok();
-    let instances = answer["Instances"]["KVStoreInstance"].as_array().unwrap();
-    instances.iter().map(|found| found["InstanceId"].as_str().unwrap().to_owned()).collect()
+    let mut listed = HashSet::new();
+    for page in 1.. {
+        let params = [("PageSize", "50"), ("PageNumber", &*page.to_string())];
+        let answer = server.client().call("DescribeInstances", &params).expect_ok();
+        let instances = answer["Instances"]["KVStoreInstance"].as_array().unwrap();
+        if instances.is_empty() {
+            break;
+        }
+        listed.extend(instances.iter().map(|one| one["InstanceId"].as_str().unwrap().to_owned()));
+    }
+    listed
 }
 
 /// The first kill leaves a pair half made; the second comes at each step of mending it.
