@@ -16,7 +16,7 @@ use ourkv_control::guard::{self, NotEnforced};
 use ourkv_control::jobs::{self, Jobs};
 use ourkv_control::reconciler::{self, Reconciler};
 use ourkv_control::substrate::local::confine::{Confinement, abilities};
-use ourkv_control::substrate::local::{self, Local};
+use ourkv_control::substrate::local::{self, Local, try_writing};
 use ourkv_control::substrate::{Gate, Substrate, Trouble};
 use ourkv_domain::catalogue::Catalogue;
 use ourkv_domain::clock::Clock as _;
@@ -59,7 +59,7 @@ pub struct Running {
     acting: Store,
     stop: CancellationToken,
     gateway: JoinHandle<()>,
-    upkeep: JoinHandle<()>,
+    upkeep: JoinHandle<((), ())>,
     heartbeat: JoinHandle<()>,
     hands: JoinHandle<Result<Hands, StartError>>,
     dns: Option<Dns>,
@@ -183,7 +183,9 @@ impl Running {
         let hands = tokio::spawn(hands);
         tokio::spawn(look_first(opened.clone(), sleepers, looking));
         tokio::spawn(end_superseded(acting.clone(), stop.clone()));
-        let upkeep = tokio::spawn(keep_up(metrics, opened.dir.clone()));
+        let dir = opened.dir.clone();
+        let upkeep =
+            tokio::spawn(async { tokio::join!(keep_up(metrics, dir.clone()), watch_disk(dir)) });
         let heartbeat = tokio::spawn(beat(nudge));
         Ok(Self {
             address,
@@ -473,6 +475,27 @@ async fn keep_up(metrics: PrometheusHandle, dir: DataDir) {
         if let Ok(room) = Room::of(dir.path()) {
             was_little = watch_room(room, was_little);
         }
+    }
+}
+
+/// Says that the data directory can't be written, and that it can again, once each time. A disk
+/// that keeps one waiting keeps nobody else waiting here.
+async fn watch_disk(dir: DataDir) {
+    let (mut ticks, mut failed) = (tokio::time::interval(UPKEEP), false);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let path = dir.path().to_owned();
+        let tried = tokio::task::spawn_blocking(move || try_writing(&path)).await;
+        let tried = tried.unwrap_or_else(|lost| Err(std::io::Error::other(lost)));
+        metrics::gauge!("ourkv_disk_writable").set(if tried.is_ok() { 1.0 } else { 0.0 });
+        match (&tried, failed) {
+            (Err(error), false) => tracing::error!(%error, "the data directory can't be written: \
+                calls are refused and engines refuse writes until the disk is mended"),
+            (Ok(()), true) => tracing::info!("the data directory can be written again"),
+            _ => {}
+        }
+        failed = tried.is_err();
     }
 }
 

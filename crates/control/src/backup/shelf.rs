@@ -159,9 +159,16 @@ impl Shelf {
             }
         }
         match self.store().delete(&path).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failure(&error)),
+            Ok(()) | Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(failure(&error)),
         }
+        if let Kind::Folder { root, .. } = &self.kind {
+            let (root, file) = (root.clone(), root.join(key));
+            let syncing = tokio::task::spawn_blocking(move || sync_above(&root, &file)).await;
+            let synced = syncing.unwrap_or_else(|lost| Err(io::Error::other(lost)));
+            synced.map_err(ShelfError::Machine)?;
+        }
+        Ok(())
     }
 
     fn store(&self) -> Arc<dyn ObjectStore> {
@@ -224,6 +231,18 @@ fn remove_beside(file: &FilePath) -> io::Result<()> {
         let entry = entry?;
         if is_leftover(&entry.file_name(), name) {
             std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// What was removed does not come back with a power cut. The folder may have gone with it.
+fn sync_above(root: &FilePath, file: &FilePath) -> io::Result<()> {
+    for folder in file.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
+        match std::fs::File::open(folder) {
+            Ok(folder) => return folder.sync_all(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -20,6 +20,9 @@ use crate::substrate::Unit;
 pub const LOGINS: &str = "sasldb";
 /// Where it is written before it takes its place.
 pub const FRESH_LOGINS: &str = "sasldb.new";
+/// What the tool writes before it has that name. Where one is left, the tool waits for its writer,
+/// for ever.
+pub const UNFINISHED_LOGINS: &str = "__db.sasldb.new";
 /// Where memcached looks for it.
 pub const LOGIN_SETTINGS: &str = "memcached.conf";
 /// Up to this size, in MB, one thread is enough and costs the least while idle.

@@ -202,20 +202,27 @@ const OUTER: &str = "OURKV_TEST_OUTER_MOUNTS";
 
 /// Runs the test called `name` again, with mounts of its own; there, runs `test`.
 pub(crate) fn with_own_mounts(name: &str, test: impl FnOnce()) {
+    let mut unshare = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        unshare.arg("--map-root-user");
+    }
+    again(unshare, name, test);
+}
+
+/// The same by a given way to have mounts of its own. What it said is passed on.
+#[expect(clippy::print_stdout, reason = "figures of the inner run are for whoever runs it by hand")]
+pub(crate) fn again(mut unshare: Command, name: &str, test: impl FnOnce()) {
     let mounts = std::fs::read_link("/proc/self/ns/mnt").unwrap();
     if let Some(outer) = std::env::var_os(OUTER) {
         assert_ne!(Path::new(&outer), mounts, "these are not mounts of its own");
         return test();
-    }
-    let mut unshare = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        unshare.arg("--map-root-user");
     }
     unshare.args(["--mount", "--propagation", "private"]);
     unshare.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
     let output = unshare.env(OUTER, mounts).output().unwrap();
     let [said, talk] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
     assert!(output.status.success() && said.contains("1 passed"), "{said}\n{talk}");
+    print!("{said}");
 }
 
 pub(crate) fn run(program: &str, arguments: &[&str]) {

@@ -5,6 +5,7 @@ mod backup_faults;
 #[cfg(feature = "failpoints")]
 mod backup_steps;
 mod backups;
+mod callers;
 mod canaries;
 mod clone;
 #[cfg_attr(
@@ -17,6 +18,8 @@ mod coverage;
 mod create_instance;
 mod damage;
 mod database_loss;
+mod disk;
+mod disk_faults;
 mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -27,6 +30,7 @@ mod kills;
 mod names;
 mod passwords;
 mod postgres;
+mod power_cuts;
 mod protocol;
 mod races;
 mod rebuild;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::common::{Client, Ourkv, Reply};
 
 /// Long before and long after any backup.
-const EVER: [(&str, &str); 3] =
+pub(crate) const EVER: [(&str, &str); 3] =
     [("StartTime", "2010-01-01T00:00Z"), ("EndTime", "2050-01-01T00:00Z"), ("PageSize", "100")];
 
 /// What a download was.

@@ -27,6 +27,9 @@ const LARGE: u64 = 16 << 20;
 const HEAD: usize = 100;
 /// How long a locked database is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is said once it can't be known any more what the disk has.
+const FAILED: &str = "the disk failed, and what it has is not what the system shows: stop the \
+                      server, take the file system off, mount it again, start the server";
 /// Filters make statements of their own; what falls out of the cache is prepared again.
 const STATEMENTS: usize = 256;
 
@@ -48,7 +51,7 @@ pub(crate) fn open(path: &Path, sealer: &Sealer) -> Result<SqliteConnection, Ope
     // What the check of the whole did not see may still be in the way of this.
     schema::migrate(&mut connection).map_err(|error| damaged(path, error))?;
     check_tables(&connection, path)?;
-    let mut connection = SqliteConnection(connection);
+    let mut connection = SqliteConnection::over(connection);
     schema::check_key(&mut connection, sealer).map_err(|error| damaged(path, error))?;
     Ok(connection)
 }
@@ -81,26 +84,43 @@ pub(crate) fn open_reader(path: &Path) -> Result<SqliteConnection, StoreError> {
         connection.pragma_update(None, "query_only", true)?;
         // The system's own cache is behind it; KiB, which SQLite takes as a negative number.
         connection.pragma_update(None, "cache_size", -512)?;
-        Ok(SqliteConnection(connection))
+        Ok(SqliteConnection::over(connection))
     };
     open().map_err(|error: rusqlite::Error| store_error(&error))
 }
 
 /// One connection.
-pub(crate) struct SqliteConnection(rusqlite::Connection);
+pub(crate) struct SqliteConnection {
+    inner: rusqlite::Connection,
+    /// Forcing something to the disk failed. The system counts as written what it could not write,
+    /// and some file systems never write such a place again, whatever they answer: nothing that is
+    /// written over this connection from then on can be vouched for.
+    failed: bool,
+}
+
+impl SqliteConnection {
+    fn over(inner: rusqlite::Connection) -> Self {
+        Self { inner, failed: false }
+    }
+}
 
 impl Connection for SqliteConnection {
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
         let run = || {
-            let mut statement = self.0.prepare_cached(sql)?;
+            let mut statement = self.inner.prepare_cached(sql)?;
             statement.execute(rusqlite::params_from_iter(values))
         };
-        run().map(|count| count as u64).map_err(|error| store_error(&error))
+        let done = run();
+        if let Err(error) = &done {
+            self.failed |= error.sqlite_error().map(|error| error.extended_code)
+                == Some(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+        }
+        done.map(|count| count as u64).map_err(|error| store_error(&error))
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Rows, StoreError> {
         let run = || {
-            let mut statement = self.0.prepare_cached(sql)?;
+            let mut statement = self.inner.prepare_cached(sql)?;
             let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
             let width = columns.len();
             let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
@@ -113,6 +133,9 @@ impl Connection for SqliteConnection {
     }
 
     fn begin(&mut self, access: Access) -> Result<(), StoreError> {
+        if self.failed && access == Access::Write {
+            return Err(StoreError::Unavailable { detail: FAILED.into() });
+        }
         let sql = match access {
             Access::Read => "BEGIN DEFERRED",
             Access::Write => "BEGIN IMMEDIATE",
@@ -133,7 +156,7 @@ impl Connection for SqliteConnection {
     }
 
     fn in_transaction(&self) -> bool {
-        !self.0.is_autocommit()
+        !self.inner.is_autocommit()
     }
 
     fn for_update(&self) -> &'static str {
@@ -194,10 +217,10 @@ fn build(path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
     let mut connection = connect(&unfinished)?;
     configure(&connection).map_err(|error| store_error(&error))?;
     schema::migrate(&mut connection)?;
-    let mut connection = SqliteConnection(connection);
+    let mut connection = SqliteConnection::over(connection);
     schema::check_key(&mut connection, sealer)?;
     // Closing writes everything into the one file.
-    connection.0.close().map_err(|(_, error)| OpenError::Store(store_error(&error)))?;
+    connection.inner.close().map_err(|(_, error)| OpenError::Store(store_error(&error)))?;
     std::fs::rename(&unfinished, path).map_err(in_file)?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))

@@ -15,6 +15,8 @@ pub struct Post {
     pub is_master: bool,
     /// It follows its master over a live link.
     pub is_linked: bool,
+    /// Section `persistence` of what it tells about itself.
+    pub persistence: Info,
     port: u16,
     bind: String,
 }
@@ -48,17 +50,18 @@ impl Admin {
     pub async fn post(&mut self) -> Result<Post, AdminError> {
         let config = self.names.of("config");
         let mut questions = Pipeline::new();
-        questions.cmd("INFO").arg("replication");
+        questions.cmd("INFO").arg("replication").cmd("INFO").arg("persistence");
         for setting in ["port", "bind"] {
             questions.cmd(&config).arg("GET").arg(setting);
         }
-        let (replication, port, bind): (String, Vec<String>, Vec<String>) =
+        let (replication, persistence, port, bind): (String, String, Vec<String>, Vec<String>) =
             questions.query_async(&mut self.connection).await?;
         let replication = Info::of(replication);
         let value = |answer: Vec<String>| answer.into_iter().nth(1).unwrap_or_default();
         Ok(Post {
             is_master: replication.field("role") == Some("master"),
             is_linked: replication.field("master_link_status") == Some("up"),
+            persistence: Info::of(persistence),
             port: value(port).parse().unwrap_or(0),
             bind: value(bind),
         })
@@ -149,6 +152,18 @@ impl Admin {
         self.configure("min-slaves-to-write", &replicas.to_string()).await
     }
 
+    /// Has clients wait that want to write, for that long at most, while it leaves the file that it
+    /// appends to and begins another one (7.0 and later).
+    pub async fn reopen(&mut self, limit: Duration) -> Result<(), AdminError> {
+        let (client, config) = (self.names.of("client"), self.names.of("config"));
+        let mut orders = Pipeline::new();
+        orders.cmd(&client).arg("PAUSE").arg(milliseconds(limit)).arg("WRITE").ignore();
+        for state in ["no", "yes"] {
+            orders.cmd(&config).arg("SET").arg("appendonly").arg(state).ignore();
+        }
+        Ok(orders.query_async::<()>(&mut self.connection).await?)
+    }
+
     /// Has it write the file that it appends to anew.
     pub async fn rewrite(&mut self) -> Result<(), AdminError> {
         let order = redis::cmd(&self.names.of("bgrewriteaof"));
@@ -181,6 +196,7 @@ mod tests {
         let post = |port, bind: &str| Post {
             is_master: true,
             is_linked: false,
+            persistence: Info::default(),
             port,
             bind: bind.to_owned(),
         };

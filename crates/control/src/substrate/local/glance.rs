@@ -54,7 +54,11 @@ impl Inner {
             Pong::Busy => Some(Health::Answering),
             // It serves only once it also keeps what it is told.
             Pong::Ready if self.is_unsettled(unit, member).ok()? => None,
-            Pong::Ready => Some(health(&admin.post().await.ok()?, unit, member)),
+            Pong::Ready => {
+                let post = admin.post().await.ok()?;
+                self.see_to_disk(unit, member, running, &post, &mut admin).await;
+                Some(health(&post, unit, member))
+            }
         }
     }
 }

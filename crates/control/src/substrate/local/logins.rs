@@ -13,7 +13,9 @@ use super::Unit;
 use super::confine::{Cell, Confiner, Streams, give};
 use super::private;
 use super::swap::ignore_missing;
-use crate::engine::memcached::{FRESH_LOGINS, LOGIN_SETTINGS, LOGINS, login_settings, login_tool};
+use crate::engine::memcached::{
+    FRESH_LOGINS, LOGIN_SETTINGS, LOGINS, UNFINISHED_LOGINS, login_settings, login_tool,
+};
 
 const TOOL: &str = "saslpasswd2";
 /// It is in a directory that a service's PATH may lack.
@@ -22,7 +24,9 @@ const PLACES: &[&str] = &["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Writes who may log in into the directory of an engine. Without a password nobody may.
 pub(super) fn write(unit: &Unit, confiner: &Confiner, cell: Cell<'_>) -> io::Result<()> {
     let (logins, fresh) = (cell.directory.join(LOGINS), cell.directory.join(FRESH_LOGINS));
-    std::fs::remove_file(&fresh).or_else(ignore_missing)?;
+    for left in [&fresh, &cell.directory.join(UNFINISHED_LOGINS)] {
+        std::fs::remove_file(left).or_else(ignore_missing)?;
+    }
     let settings = cell.directory.join(LOGIN_SETTINGS);
     let mut settings = private().write(true).create(true).truncate(true).open(settings)?;
     settings.write_all(login_settings().as_bytes())?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::private::{read_private, replace, replace_for_now};
-use crate::engine::{Binary, Kind, Version};
+use crate::engine::{Kind, Version};
 
 const MANIFEST: &str = "engine.json";
 
@@ -43,11 +43,6 @@ impl Manifest {
     pub(super) fn write(&self, directory: &Path, durable: bool) -> io::Result<()> {
         let replace = if durable { replace } else { replace_for_now };
         replace(directory, MANIFEST, &serde_json::to_vec(self)?)
-    }
-
-    /// Whether the data was written by this engine's version.
-    pub(super) fn is_of(&self, binary: &Binary) -> bool {
-        (self.kind, self.version) == (binary.kind, binary.version)
     }
 }
 

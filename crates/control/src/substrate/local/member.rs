@@ -11,6 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::adopt::Holder;
 use super::confine::Limits;
+use super::disk::Disk;
 use super::process::Process;
 use super::silence::Account;
 use super::{Inner, Member, Trouble, Unit, address, adopt, blocking, log, machine};
@@ -52,6 +53,8 @@ pub(super) struct Running {
     proven: Arc<AtomicU64>,
     /// What it said when it was made to answer nobody for a time, and until when.
     silenced: Arc<Mutex<Option<(Instant, Accounts)>>>,
+    /// What was seen of its disk, and done about it.
+    pub(super) disk: Arc<Disk>,
     /// Since when it answers nobody without having been told so.
     pub(super) silence: Arc<Mutex<Account>>,
 }
@@ -73,6 +76,7 @@ impl Running {
             stay: Arc::new(AtomicU64::new(1)),
             proven: Arc::default(),
             silenced: Arc::default(),
+            disk: Arc::default(),
             silence: Arc::default(),
         }
     }

@@ -17,6 +17,7 @@ mod answer;
 mod choose;
 pub mod confine;
 mod deferred;
+mod disk;
 mod glance;
 mod header;
 mod host_address;
@@ -30,6 +31,7 @@ mod mark;
 mod member;
 mod password;
 mod private;
+mod probe;
 mod process;
 mod promote;
 mod pulse;
@@ -45,6 +47,7 @@ mod swap;
 mod switch;
 mod tail;
 mod temporary;
+mod torn;
 mod trial;
 
 use std::collections::{BTreeMap, HashMap};
@@ -64,6 +67,7 @@ pub use self::keepsake::{Place as InstancePlace, is_inhabited, manifests, survey
 use self::layout::Layout;
 use self::member::{Place, Running, Slot};
 use self::private::private;
+pub use self::probe::try_writing;
 use self::trial::Trials;
 use super::{
     Gate, Health, Loaded, Member, Pulse, Saving, Seen, Specimen, Staging, Standing, Stop,

@@ -16,7 +16,7 @@ use super::member::{Known, Place, Running};
 use super::process::{End, Process};
 use super::{
     Inner, Kind, Member, Trouble, Unit, address, adopt, blocking, host_address, log, logins,
-    machine, swap, temporary,
+    machine, swap, temporary, torn,
 };
 use crate::engine::trial::DUMP;
 use crate::engine::{Binary, Engines, Launch, memcached, redis_conf};
@@ -55,11 +55,11 @@ impl Inner {
         let mut known = slot.known.lock().await;
         let spawned = self.spawn(&mut known, unit, member).await?;
         drop(known);
-        let Some((running, before)) = spawned else {
+        let Some(running) = spawned else {
             let running = self.must_run(unit, member).await?;
             return self.serves(unit, member, &running).await;
         };
-        let written = self.write_down(unit, member, &running, before);
+        let written = self.write_down(unit, member, &running);
         let (serves, written) = tokio::join!(self.serves(unit, member, &running), written);
         match serves.and(written) {
             Ok(()) => {
@@ -117,7 +117,7 @@ impl Inner {
         known: &mut Known,
         unit: &Unit,
         member: Member,
-    ) -> Result<Option<(Running, Option<Manifest>)>, Trouble> {
+    ) -> Result<Option<Running>, Trouble> {
         let place = self.place(unit, member);
         let before = Manifest::read(&place.directory);
         let binary = self.choose(unit, member, before.as_ref())?.clone();
@@ -135,6 +135,7 @@ impl Inner {
             };
             address.map_or(Ok(()), address::must_be_free)?;
             clear(&place.directory, volatile).map_err(machine("removing what a save left"))?;
+            mend(&own, member, &place.directory)?;
             let user = confiner.user_at(*own.address.ip());
             hand_over(&place.directory, user)
                 .map_err(machine("giving the directory to the engine's user"))?;
@@ -156,7 +157,7 @@ impl Inner {
         self.watch(unit, &running);
         known.running = Some(running.clone());
         fail::fail_point!("local-spawned", |_| Err(Trouble::Failpoint("local-spawned")));
-        Ok(Some((running, before)))
+        Ok(Some(running))
     }
 
     /// How the engine is called, given what it finds in its directory.
@@ -193,12 +194,12 @@ impl Inner {
         unit: &Unit,
         member: Member,
         running: &Running,
-        before: Option<Manifest>,
     ) -> Result<(), Trouble> {
         let place = self.place(unit, member);
         let (pid, binary) = (running.process.pid(), running.binary.clone());
-        let keeps_data = redis_conf::keeps_data(unit) && binary.kind != Kind::Memcached;
-        let durable = keeps_data && !before.is_some_and(|manifest| manifest.is_of(&binary));
+        // Also where the version is what it was: a file that takes another's place may be empty
+        // after a power cut, and the version of the data unknown.
+        let durable = redis_conf::keeps_data(unit) && binary.kind != Kind::Memcached;
         let process = Arc::clone(&running.process);
         blocking(move || match adopt::start_ticks(pid) {
             Ok(start_ticks) => {
@@ -251,6 +252,16 @@ fn clear(directory: &Path, volatile: bool) -> io::Result<()> {
     temporary::remove_temporary(directory)?;
     if volatile {
         std::fs::remove_file(directory.join(DUMP)).or_else(swap::ignore_missing)?;
+    }
+    Ok(())
+}
+
+/// Cuts off what a power cut left at the end of the data: the engine would not start on it.
+fn mend(unit: &Unit, member: Member, directory: &Path) -> Result<(), Trouble> {
+    let cut = torn::mend(directory).map_err(machine("mending the end of its data"))?;
+    if cut > 0 {
+        tracing::warn!(instance.id = %unit.id, %member, bytes = cut,
+            "the disk had not got the end of an engine's data");
     }
     Ok(())
 }

@@ -1,23 +1,34 @@
 //! The data directory: is it closed to others, does its key fit, does its store open.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 
+use ourkv_control::substrate::local::try_writing;
 use ourkv_store::{Filter, Tx};
 
 use super::Finding;
 use crate::cli::Context;
 use crate::opening::{Credentials, DataDir, Opened, Room};
 
+/// What to do about a disk that takes nothing.
+const MEND: &str = "mend the disk or the file system: see Operations, When a disk fails";
+
 pub(super) async fn check(context: &Context) -> Vec<Finding> {
     let path = &context.config.data_dir;
     let dir = match DataDir::open(path) {
         Ok(dir) if dir.is_furnished() => dir,
         _ => {
+            if let Err(error) = std::fs::read_dir(path)
+                && error.kind() != ErrorKind::NotFound
+            {
+                let found = format!("{}: {error}", path.display());
+                return vec![Finding::problem("disk", found, MEND)];
+            }
             let found = format!("{} was not used yet", path.display());
             return vec![Finding::ok("data directory", found)];
         }
     };
-    vec![permissions(&dir), room(&dir), store(context).await, credentials(&dir)]
+    vec![permissions(&dir), room(&dir), disk(&dir), store(context).await, credentials(&dir)]
 }
 
 fn permissions(dir: &DataDir) -> Finding {
@@ -45,6 +56,30 @@ fn room(dir: &DataDir) -> Finding {
         Ok(room) => Finding::ok(CHECK, room.to_string()),
         Err(error) => Finding::warning(CHECK, error.to_string(), "see the text of the error"),
     }
+}
+
+/// Whether everything takes what is written to it. Directories of instances may be on disks of
+/// their own.
+fn disk(dir: &DataDir) -> Finding {
+    const CHECK: &str = "disk";
+    let engines = dir.path().join("engines");
+    let listed = std::fs::read_dir(&engines).map(|entries| {
+        entries.filter_map(Result::ok).map(|entry| entry.path()).collect::<Vec<_>>()
+    });
+    let places = [vec![dir.path().to_owned()], listed.unwrap_or_default()].concat();
+    let failing: Vec<_> = places
+        .iter()
+        .filter_map(|place| {
+            // What was removed meanwhile is no fault.
+            let error =
+                try_writing(place).err().filter(|error| error.kind() != ErrorKind::NotFound);
+            Some(format!("{}: {}", place.display(), error?))
+        })
+        .collect();
+    if failing.is_empty() {
+        return Finding::ok(CHECK, "it takes what is written");
+    }
+    Finding::problem(CHECK, failing.join(", "), MEND)
 }
 
 /// Opening proves the key file, its mode and that it fits; reading proves the rows.
