@@ -160,7 +160,7 @@ impl Confiner {
     ) -> io::Result<Child> {
         // Open until the process has begun.
         let (mut command, _way) = match cell.user {
-            Some(user) => as_user(program, cell.directory, user)?,
+            Some(_) => by_open_ways(program, cell.directory)?,
             None => (in_directory(program, cell.directory), Vec::new()),
         };
         command
@@ -179,6 +179,9 @@ impl Confiner {
         }
         if self.walls {
             walls::close(cell.directory, program, cell.port).map_err(io::Error::other)?;
+        }
+        if let Some(user) = cell.user {
+            user::become_user(user)?;
         }
         command.spawn()
     }
@@ -210,16 +213,16 @@ fn in_directory(program: &Path, directory: &Path) -> Command {
     command
 }
 
-/// As another user, who could not go the way to the directory, nor that to a program in somebody's
+/// For another user, who could not go the way to the directory, nor that to a program in somebody's
 /// home: both are opened here, and entered by what was opened. The program keeps its name, as some
 /// look at it.
-fn as_user(program: &Path, directory: &Path, user: u32) -> io::Result<(Command, Vec<OwnedFd>)> {
+fn by_open_ways(program: &Path, directory: &Path) -> io::Result<(Command, Vec<OwnedFd>)> {
     let (Some(place), Some(name)) = (program.parent(), program.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let (place, directory) = (open(place)?, open(directory)?);
     let mut command = Command::new(through(&place).join(name));
-    command.arg0::<&OsStr>(program.as_ref()).current_dir(through(&directory)).uid(user).gid(user);
+    command.arg0::<&OsStr>(program.as_ref()).current_dir(through(&directory));
     Ok((command, vec![place, directory]))
 }
 

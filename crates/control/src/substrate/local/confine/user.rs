@@ -6,6 +6,9 @@ use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
 /// Addresses and trials are numbered by 24 bits, in a row of these.
 const ROW: u32 = 1 << 24;
 
@@ -42,6 +45,17 @@ pub(super) fn of_trial(first: u32, process: u32, number: u64) -> u32 {
     first + 5 * ROW + process.wrapping_mul(TURNS).wrapping_add(turn) % ROW
 }
 
+/// Has this thread, and what it starts from now on, be that user and in no other group; there is no
+/// way back. Whoever asks for this of the process that is to be made (`CommandExt::uid`) has all
+/// memory of this one copied on the way, page by page as this one goes on writing, which costs a
+/// machine more than all else that is done for an engine.
+pub(super) fn become_user(user: u32) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(gid, gid, gid)?;
+    Ok(set_thread_res_uid(uid, uid, uid)?)
+}
+
 /// Ends whatever runs as one of these users, wherever it went to: nobody else is that user. One who
 /// may signal only his own signals all that he may, at one instant, so nothing escapes by forking.
 pub(super) fn end_all(user: u32) -> io::Result<()> {
@@ -49,7 +63,9 @@ pub(super) fn end_all(user: u32) -> io::Result<()> {
     everything.args(["-c", "kill -KILL -1"]).env_clear().current_dir("/").process_group(0);
     everything.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // It fails where there is nothing to end.
-    everything.uid(user).gid(user).status().map(drop)
+    let end = || become_user(user).and_then(|()| everything.status().map(drop));
+    let ended = std::thread::scope(|scope| scope.spawn(end).join());
+    ended.unwrap_or_else(|_| Err(io::Error::other("a defect: the thread panicked")))
 }
 
 #[cfg(test)]
