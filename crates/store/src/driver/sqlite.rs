@@ -45,6 +45,9 @@ pub(crate) fn open(path: &Path, sealer: &Sealer) -> Result<SqliteConnection, Ope
     let mut connection = connect(path)?;
     check(&connection, path)?;
     configure(&connection).map_err(|error| store_error(&error))?;
+    // What a job undoes by itself is kept in memory, and not in a file for each commit.
+    let kept = connection.pragma_update(None, "temp_store", "memory");
+    kept.map_err(|error| store_error(&error))?;
     // What the check of the whole did not see may still be in the way of this.
     schema::migrate(&mut connection).map_err(|error| damaged(path, error))?;
     check_tables(&connection, path)?;
