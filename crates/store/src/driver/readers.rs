@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -11,11 +12,14 @@ use crate::error::StoreError;
 
 /// How many reads run at a time; a read is short and needs a processor.
 const READERS: usize = 4;
+/// A connection that was not used for as long is closed: pages and statements that it keeps are
+/// most of what an idle control plane has in memory, and another is open in an instant.
+const UNUSED: Duration = Duration::from_secs(1);
 
-/// The connections that are not in use.
+/// The connections that are not in use, the last one used at the end.
 pub(crate) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<SqliteConnection>>,
+    idle: Mutex<Vec<(Instant, SqliteConnection)>>,
     permits: Arc<Semaphore>,
 }
 
@@ -39,17 +43,27 @@ impl Readers {
     fn run(&self, job: &mut dyn Job) -> Result<(), StoreError> {
         let idle = self.idle().pop();
         let mut connection = match idle {
-            Some(connection) => connection,
+            Some((_, connection)) => connection,
             None => sqlite::open_reader(&self.path)?,
         };
         connection.begin(Access::Read)?;
         job.run(&mut connection);
         connection.rollback();
-        self.idle().push(connection);
+        self.put_back(connection, Instant::now());
         Ok(())
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {
+    fn put_back(&self, connection: SqliteConnection, now: Instant) {
+        let mut idle = self.idle();
+        let unused = idle.first().is_some_and(|(since, _)| now.duration_since(*since) > UNUSED);
+        let unused = unused.then(|| idle.remove(0));
+        idle.push((now, connection));
+        drop(idle);
+        // It is closed while nobody waits for the others.
+        drop(unused);
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<(Instant, SqliteConnection)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
