@@ -19,7 +19,6 @@ use super::apply::apply;
 use super::elect::Choice;
 use super::failover::{self, acknowledge, elect_master, give_up_switch, halt, journal, take_over};
 use super::forget::forget;
-use super::keepsake::keep_manifest;
 use super::load::{Loaded, load};
 use super::observe::observe;
 use super::password;
@@ -53,15 +52,7 @@ pub(super) async fn pass(
         Ok(None) => Ok(Outcome::Gone),
         Ok(Some(mut loaded)) => {
             generation = Some(loaded.instance.generation);
-            let outcome = guarded(world, &mut loaded, leave, alarm, &mut steps).await;
-            if !matches!(outcome, Ok(Outcome::Gone | Outcome::Interrupted)) {
-                // A panic in it is no trouble of the instance.
-                let kept = AssertUnwindSafe(keep_manifest(world, &loaded)).catch_unwind();
-                if kept.await.is_err() {
-                    tracing::error!(instance.id = %id, "keeping its manifest panicked");
-                }
-            }
-            outcome
+            guarded(world, &mut loaded, leave, alarm, &mut steps).await
         }
         Err(failure) => Err(failure),
     };

@@ -56,8 +56,13 @@ impl Layout {
 
     /// Removes the directories of an instance.
     pub(super) fn remove(&self, unit: &Unit) -> io::Result<()> {
-        match std::fs::remove_dir_all(self.instance(unit)) {
+        let remove = || match std::fs::remove_dir_all(self.instance(unit)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        };
+        match remove() {
+            // A manifest was just being written there; no second one is.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => remove(),
             done => done,
         }
     }
