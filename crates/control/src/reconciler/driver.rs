@@ -16,7 +16,7 @@ use super::World;
 use super::keepsake::{Unkept, keep_manifest};
 use super::lane::{Cause, Lane, Next};
 use super::pass::pass;
-use super::report::{Outcome, Report};
+use super::report::Report;
 
 /// After a failed look into the store, the next one comes that much later.
 const STORE_RETRY: Duration = Duration::from_millis(500);
@@ -226,10 +226,7 @@ impl Driver {
     fn went(&mut self, report: &Report) {
         report.publish();
         let (now, delays) = (Instant::now(), self.world.settings.delays);
-        let is_there = !matches!(report.outcome, Ok(Outcome::Gone | Outcome::Interrupted));
-        if is_there && report.generation.is_some() {
-            self.unkept.add(&report.id, now);
-        }
+        self.unkept.went(report, now);
         let lane = self.lanes.entry(report.id.clone()).or_default();
         let answered = lane.answering;
         let next = lane.ended(report, now, &delays);
@@ -326,7 +323,11 @@ impl Driver {
         let grace = self.world.settings.grace;
         let gatherings = self.world.gatherings.end_all(grace);
         let drained = async {
-            while self.tasks.join_next().await.is_some() {}
+            while let Some(done) = self.tasks.join_next().await {
+                if let Ok(Done::Went(report)) = done {
+                    self.unkept.went(&report, Instant::now());
+                }
+            }
             self.unkept.ended();
             while let Some(id) = self.unkept.begin(true, Instant::now()) {
                 keep_manifest(&self.world, &id).await;

@@ -18,7 +18,7 @@ use ourkv_store::{Manifest, StoreError};
 use tokio::time::{Instant, timeout};
 
 use super::World;
-use super::report::Failure;
+use super::report::{Failure, Outcome, Report};
 use super::step::Step;
 use crate::substrate::{Trouble, Unit};
 
@@ -37,8 +37,16 @@ pub(super) struct Unkept {
 }
 
 impl Unkept {
-    /// Adds one; it waits only once.
-    pub(super) fn add(&mut self, id: &InstanceId, now: Instant) {
+    /// Adds an instance that was gone over, if it is there.
+    pub(super) fn went(&mut self, report: &Report, now: Instant) {
+        let is_there = !matches!(report.outcome, Ok(Outcome::Gone | Outcome::Interrupted));
+        if is_there && report.generation.is_some() {
+            self.add(&report.id, now);
+        }
+    }
+
+    /// Each waits only once.
+    fn add(&mut self, id: &InstanceId, now: Instant) {
         if self.queued.insert(id.clone()) {
             self.queue.push_back((now + LATEST, id.clone()));
         }
@@ -124,7 +132,7 @@ mod tests {
     use super::*;
 
     fn id(number: usize) -> InstanceId {
-        InstanceId::parse(&format!("r-{number}")).unwrap()
+        InstanceId::parse(format!("r-{number}")).unwrap()
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub(super) struct Confiner {
     first_user: Option<u32>,
     /// Whether Landlock closes them in.
     walls: bool,
+    /// Whether that keeps them from signalling anybody else.
+    scopes_signals: bool,
 }
 
 /// What a process is confined to.
@@ -100,7 +102,8 @@ impl Confiner {
     pub(super) fn new(settings: Confinement, scratch: &Path) -> io::Result<Self> {
         let Confinement { confine, first_user } = settings;
         if confine == Confine::Off {
-            return Ok(Self { confines: false, first_user: None, walls: false });
+            let (walls, scopes_signals) = (false, false);
+            return Ok(Self { confines: false, first_user: None, walls, scopes_signals });
         }
         let mut able = abilities(first_user);
         able.users = able.users.and_then(|()| owner::may_be_given(scratch, first_user));
@@ -116,7 +119,8 @@ impl Confiner {
             tracing::warn!(reason, "engines are not kept to their directories and ports");
         }
         let first_user = able.users.is_ok().then_some(first_user);
-        Ok(Self { confines: true, first_user, walls: able.walls.is_ok() })
+        let scopes_signals = able.walls.as_ref().is_ok_and(|it| walls::scopes_signals(*it));
+        Ok(Self { confines: true, first_user, walls: able.walls.is_ok(), scopes_signals })
     }
 
     /// Whether it confines anything.
@@ -180,8 +184,10 @@ impl Confiner {
         if self.walls {
             walls::close(cell.directory, program, cell.port).map_err(io::Error::other)?;
         }
-        if let Some(user) = cell.user {
-            user::become_user(user)?;
+        match cell.user {
+            Some(user) if self.scopes_signals => user::become_user(user)?,
+            Some(user) => drop(command.uid(user).gid(user)),
+            None => {}
         }
         command.spawn()
     }

@@ -48,7 +48,9 @@ pub(super) fn of_trial(first: u32, process: u32, number: u64) -> u32 {
 /// Has this thread, and what it starts from now on, be that user and in no other group; there is no
 /// way back. Whoever asks for this of the process that is to be made (`CommandExt::uid`) has all
 /// memory of this one copied on the way, page by page as this one goes on writing, which costs a
-/// machine more than all else that is done for an engine.
+/// machine more than all else that is done for an engine. But to signal one thread is to signal its
+/// process: until it ends, who runs as that user already could end all of this program. So it is
+/// for those only whom Landlock keeps from signalling.
 pub(super) fn become_user(user: u32) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
     set_thread_groups(&[])?;
@@ -63,9 +65,7 @@ pub(super) fn end_all(user: u32) -> io::Result<()> {
     everything.args(["-c", "kill -KILL -1"]).env_clear().current_dir("/").process_group(0);
     everything.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // It fails where there is nothing to end.
-    let end = || become_user(user).and_then(|()| everything.status().map(drop));
-    let ended = std::thread::scope(|scope| scope.spawn(end).join());
-    ended.unwrap_or_else(|_| Err(io::Error::other("a defect: the thread panicked")))
+    everything.uid(user).gid(user).status().map(drop)
 }
 
 #[cfg(test)]
