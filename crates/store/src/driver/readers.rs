@@ -67,3 +67,28 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_uses_is_closed_and_one_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db");
+        rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (i)").unwrap();
+        let (readers, now) = (Readers::new(path.clone()), Instant::now());
+        for _ in 0..3 {
+            readers.put_back(sqlite::open_reader(&path).unwrap(), now);
+        }
+        let mut left = Vec::new();
+        for turn in 1..5 {
+            let (_, connection) = readers.idle().pop().unwrap();
+            readers.put_back(connection, now + UNUSED * 2 * turn);
+            left.push(readers.idle().len());
+        }
+        assert_eq!(left, [2, 1, 1, 1]);
+        let (_, mut connection) = readers.idle().pop().unwrap();
+        assert_eq!(connection.query("SELECT * FROM t", &[]).unwrap().values.len(), 0);
+    }
+}
