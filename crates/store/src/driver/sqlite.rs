@@ -48,7 +48,7 @@ pub(crate) fn open(path: &Path, sealer: &Sealer) -> Result<SqliteConnection, Ope
     // What a job undoes by itself is kept in memory, and not in a file for each commit.
     let kept = connection.pragma_update(None, "temp_store", "memory");
     // KiB, which SQLite takes as a negative number: what one transaction works on, several times.
-    let kept = kept.and_then(|()| connection.pragma_update(None, "cache_size", -1024));
+    let kept = kept.and_then(|()| connection.pragma_update(None, "cache_size", -512));
     kept.map_err(|error| store_error(&error))?;
     // What the check of the whole did not see may still be in the way of this.
     schema::migrate(&mut connection).map_err(|error| damaged(path, error))?;
@@ -85,7 +85,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<SqliteConnection, StoreError> {
         configure(&connection)?;
         connection.pragma_update(None, "query_only", true)?;
         // The system's own cache is behind it, and what others write empties it.
-        connection.pragma_update(None, "cache_size", -512)?;
+        connection.pragma_update(None, "cache_size", -256)?;
         Ok(SqliteConnection(connection))
     };
     open().map_err(|error: rusqlite::Error| store_error(&error))
