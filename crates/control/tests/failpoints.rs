@@ -305,6 +305,11 @@ async fn a_change_of_masters_that_is_cut_off_ends_with_one_master_and_all_that_w
                 }
             }
             first.shutdown().await;
+            let cut = world.instance(&id).await.unwrap();
+            let (lead, decided) = (cut.role.lead, planned || cut.role.lead.epoch > 0);
+            if decided && cut.status() == Some(Status::Normal) {
+                assert_eq!(world.fake.writer(&id), Some(lead.master), "{name}: nobody answers");
+            }
             fail::remove(name);
             let next = start(&world);
             settled(&next).await;
@@ -314,6 +319,45 @@ async fn a_change_of_masters_that_is_cut_off_ends_with_one_master_and_all_that_w
             next.shutdown().await;
         }
     }
+    scenario.teardown();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_normal_between_a_decision_and_the_answer_of_the_new_master() {
+    let scenario = FailScenario::setup();
+    let world = world().await;
+    let reconciler = start(&world);
+    let before_it_answers =
+        ["take_over.after", "declare.before", "declare.after", "promote.before"];
+    for (name, planned) in before_it_answers.iter().flat_map(|name| [(*name, false), (*name, true)])
+    {
+        let id = world.create(SHAPES[PAIR]).await;
+        settled(&reconciler).await;
+        fail::cfg(name, "1*pause->off").unwrap();
+        if planned {
+            switch(&world, &id).await;
+            reconciler.nudge();
+        } else {
+            world.fake.kill(&id, Member::First);
+        }
+        let decided = async {
+            loop {
+                let instance = world.instance(&id).await.unwrap();
+                if instance.role.lead.epoch > 0 {
+                    return instance.status();
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let shown = tokio::time::timeout(PATIENCE, decided).await.expect("nothing is decided");
+        assert_ne!(world.fake.writer(&id), Some(Member::Second), "{name} holds nothing back");
+        let expected = if planned { Status::HASwitching } else { Status::Unavailable };
+        assert_eq!(shown, Some(expected), "{name}");
+        fail::remove(name);
+        settled(&reconciler).await;
+        whole(&world, &id, "").await;
+    }
+    reconciler.shutdown().await;
     scenario.teardown();
 }
 

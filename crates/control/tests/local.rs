@@ -14,12 +14,17 @@ mod ground;
 mod host_address;
 #[path = "local/hostile/mod.rs"]
 mod hostile;
+#[path = "local/late_starts.rs"]
+mod late_starts;
 #[path = "local/lifecycle.rs"]
 mod lifecycle;
 #[path = "local/lockdown.rs"]
 mod lockdown;
 #[path = "local/memcache.rs"]
 mod memcache;
+#[path = "local/own_network.rs"]
+#[expect(dead_code, reason = "the tests of the command line use more of it")]
+mod own_network;
 #[path = "local/passwords.rs"]
 mod passwords;
 #[path = "local/restores.rs"]

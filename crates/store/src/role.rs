@@ -38,8 +38,9 @@ impl Tx<'_> {
     }
 
     /// Makes the decision `lead`, the next after the one numbered `known` or a later one, and
-    /// writes its line into the journal. That ends a planned switch. False, and nothing is written,
-    /// unless `known` is the latest decision.
+    /// writes its line into the journal. A planned switch to that engine stays pending until
+    /// [`Self::end_switch`], and any other one is over. False, and nothing is written, unless
+    /// `known` is the latest decision.
     pub fn take_over(
         &mut self,
         id: &InstanceId,
@@ -48,10 +49,12 @@ impl Tx<'_> {
         event: &Event,
     ) -> Result<bool, StoreError> {
         let sql = format!(
-            "UPDATE instances SET master = $1, epoch = $2, switch_to = NULL, \
-             switch_requested_at = NULL, status = {} \
+            "UPDATE instances SET master = $1, epoch = $2, \
+             switch_to = CASE WHEN switch_to = $1 THEN switch_to END, \
+             switch_requested_at = CASE WHEN switch_to = $1 THEN switch_requested_at END, \
+             status = {} \
              WHERE id = $3 AND epoch = $4 AND epoch < $2",
-            status_sql("intent", "phase", RESTORING, "FALSE"),
+            status_sql("intent", "phase", RESTORING, "switch_to = $1"),
         );
         let done = self.execute(&sql, &values![lead.master, lead.epoch, id, known])? == 1;
         if done {
@@ -60,13 +63,13 @@ impl Tx<'_> {
         Ok(done)
     }
 
-    /// Ends a planned switch that is not done, and says why in the journal. False if none to that
-    /// engine is pending.
+    /// Ends a planned switch. One that is done has its line in the journal since the decision; one
+    /// that is not gets the line that says why. False if none to that engine is pending.
     pub fn end_switch(
         &mut self,
         id: &InstanceId,
         to: Member,
-        event: &Event,
+        event: Option<&Event>,
     ) -> Result<bool, StoreError> {
         let sql = format!(
             "UPDATE instances SET switch_to = NULL, switch_requested_at = NULL, status = {} \
@@ -74,7 +77,7 @@ impl Tx<'_> {
             status_sql("intent", "phase", RESTORING, "FALSE"),
         );
         let done = self.execute(&sql, &values![id, to])? == 1;
-        if done {
+        if let Some(event) = event.filter(|_| done) {
             self.append_event(event)?;
         }
         Ok(done)

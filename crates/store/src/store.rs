@@ -76,14 +76,11 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let (answer, outcome) = oneshot::channel();
-        let task = Task::new(
-            held(self.hold.clone(), true, work),
-            self.inner.sealer.clone(),
-            move |result| {
-                // Whoever asked may have gone away.
-                let _ = answer.send(result);
-            },
-        );
+        let work = held(self.hold.clone(), Access::Write, work);
+        let task = Task::new(work, self.inner.sealer.clone(), move |result| {
+            // Whoever asked may have gone away.
+            let _ = answer.send(result);
+        });
         match &self.inner.driver {
             Driver::Sqlite { writer, .. } => writer.submit(Box::new(task)),
             Driver::Postgres { database, .. } => {
@@ -148,19 +145,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (answer, outcome) = std::sync::mpsc::sync_channel(1);
-        let task = Task::new(
-            held(self.hold.clone(), true, work),
-            self.inner.sealer.clone(),
-            move |result| {
-                let _ = answer.send(result);
-            },
-        );
-        match &self.inner.driver {
-            Driver::Sqlite { writer, .. } => writer.submit(Box::new(task)),
-            Driver::Postgres { database, .. } => database.perform(Access::Write, Box::new(task)),
-        }
-        outcome.recv().unwrap_or_else(|_| Err(E::from(lost())))
+        self.on_this_thread(Access::Write, work)
     }
 
     /// [`Self::read`] for a program without a runtime.
@@ -172,17 +157,27 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.on_this_thread(Access::Read, work)
+    }
+
+    fn on_this_thread<T, E>(
+        &self,
+        access: Access,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let (answer, outcome) = std::sync::mpsc::sync_channel(1);
-        let task = Task::new(
-            held(self.hold.clone(), false, work),
-            self.inner.sealer.clone(),
-            move |result| {
-                let _ = answer.send(result);
-            },
-        );
-        match &self.inner.driver {
-            Driver::Sqlite { readers, .. } => readers.perform(Box::new(task)),
-            Driver::Postgres { database, .. } => database.perform(Access::Read, Box::new(task)),
+        let work = held(self.hold.clone(), access, work);
+        let task = Task::new(work, self.inner.sealer.clone(), move |result| {
+            let _ = answer.send(result);
+        });
+        match (&self.inner.driver, access) {
+            (Driver::Sqlite { writer, .. }, Access::Write) => writer.submit(Box::new(task)),
+            (Driver::Sqlite { readers, .. }, Access::Read) => readers.perform(Box::new(task)),
+            (Driver::Postgres { database, .. }, access) => database.perform(access, Box::new(task)),
         }
         outcome.recv().unwrap_or_else(|_| Err(E::from(lost())))
     }
@@ -258,12 +253,12 @@ impl std::fmt::Debug for Store {
 /// The work, once the lease under which it is done was checked.
 fn held<T, E: From<StoreError>>(
     hold: Option<Arc<Hold>>,
-    kept: bool,
+    access: Access,
     mut work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
 ) -> impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static {
     move |tx| {
         if let Some(hold) = &hold {
-            hold.check(tx, kept)?;
+            hold.check(tx, access == Access::Write)?;
         }
         work(tx)
     }

@@ -96,6 +96,7 @@ pub fn settings(unit: &Unit, binary: &Binary) -> Vec<Setting> {
         Setting::new("databases", DATABASES),
         Setting::new("appendonly", if keeps_data(unit) { "yes" } else { "no" }),
     ];
+    settings.extend(bounds_of_clients(unit, level));
     if !hz_is_set {
         settings.push(Setting::new("hz", idle_hz(unit, level)));
     }
@@ -107,6 +108,18 @@ pub fn settings(unit: &Unit, binary: &Binary) -> Vec<Setting> {
             .map(|directive| Setting::new(directive.name, directive.value)),
     );
     settings
+}
+
+/// What clients may make the engine keep for them beside the data: no single one more than its
+/// class, as no answer is larger than all data, and where the engine can, not all together either.
+/// Without this, whoever asks and does not read takes the machine's memory and not the class's.
+fn bounds_of_clients(unit: &Unit, level: (u16, u16)) -> Vec<Setting> {
+    let most = unit.capacity_mb.saturating_mul(MB);
+    let mut bounds = vec![Setting::new("client-output-buffer-limit", format!("normal {most} 0 0"))];
+    if level >= (7, 0) {
+        bounds.push(Setting::new("maxmemory-clients", most.to_string()));
+    }
+    bounds
 }
 
 /// Whether the data outlives the engine.

@@ -7,8 +7,9 @@ use futures::future::join_all;
 
 use super::World;
 use super::password::Passing;
-use super::plan::Stage;
+use super::stage::Stage;
 use super::step::Step;
+use super::vigil::still_acts;
 use crate::substrate::{Member, Stop, Trouble, Unit};
 
 /// How long one start may keep others from starting. What takes longer waits for something and
@@ -23,7 +24,9 @@ pub(super) async fn apply(world: &World, unit: &Unit, stage: &Stage) -> Result<V
         Stage::Prepare => one(world, unit, Step::Prepare, substrate.prepare(unit)).await,
         Stage::Start(member) => each(&[*member], |member| start(world, unit, member)).await,
         Stage::Link => one(world, unit, Step::Link, substrate.link(unit)).await,
-        Stage::Login | Stage::Settle => one(world, unit, Step::Login, substrate.login(unit)).await,
+        Stage::Login | Stage::Settle | Stage::EndSwitch => {
+            one(world, unit, Step::Login, substrate.login(unit)).await
+        }
         Stage::Stop(members, how) => each(members, |member| stop(world, unit, member, *how)).await,
         Stage::Remove => one(world, unit, Step::Remove, substrate.remove(unit)).await,
         Stage::Swap(serial) => one(world, unit, Step::Swap, substrate.swap(unit, *serial)).await,
@@ -73,6 +76,10 @@ pub(super) async fn one(
     step: Step,
     work: impl Future<Output = Result<(), Trouble>> + Send,
 ) -> Result<Vec<Step>, Trouble> {
+    let work = async {
+        still_acts(world).await?;
+        work.await
+    };
     let work = within(world.settings.step_limit, step.name(), step.run(work));
     timed(unit, step, work).await.map(|()| vec![step])
 }

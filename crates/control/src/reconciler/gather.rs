@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::World;
 use super::apply::{timed, within};
-use super::plan::Gathered;
 use super::report::Failure;
 use super::step::Step;
+use super::wish::Gathered;
 use crate::backup::Dataset;
 use crate::substrate::{ByteStream, Staging, Trouble, Unit};
 

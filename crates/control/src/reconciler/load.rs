@@ -1,11 +1,12 @@
 //! What the store says about one instance, or said last where it is away.
 
 use ourkv_domain::ids::InstanceId;
-use ourkv_domain::instance::{Instance, Intent, Secrets};
+use ourkv_domain::instance::{Instance, Intent, Observed, Secrets};
 use ourkv_store::StoreError;
 
 use super::World;
 use super::elect::Decision;
+use super::record::announce;
 use super::report::Failure;
 use crate::substrate::Unit;
 
@@ -24,6 +25,15 @@ pub(super) struct Loaded {
     pub(super) decision: Option<Decision>,
     /// What was not done, while everything else went on.
     pub(super) setback: Option<Failure>,
+}
+
+impl Loaded {
+    /// It is remembered to be this from now on.
+    pub(super) fn observe(&mut self, world: &World, observed: Observed) {
+        announce(&self.instance, &observed);
+        world.memory.keep_observed(&self.instance.id, &observed);
+        self.instance.observed = observed;
+    }
 }
 
 /// An instance, its secrets, and whether a last backup of it is to be waited for.

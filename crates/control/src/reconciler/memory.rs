@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use ourkv_domain::event::Event;
 use ourkv_domain::ids::InstanceId;
-use ourkv_domain::instance::{Instance, Intent, Observed, Phase, Secrets};
+use ourkv_domain::instance::{Instance, Intent, Observed, Phase, Role, Secrets};
 use ourkv_store::Gist;
 use tokio::time::Instant;
 
 use super::elect::Decision;
-use crate::substrate::{Lead, Member, Pulse, Unit};
+use crate::substrate::{Lead, Member, Pulse, Silence, Unit};
 
 /// How often roles may change before they are left alone.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +62,6 @@ struct Known {
     unwritten: Vec<(Event, Option<Lead>)>,
     /// When an engine of it last ended.
     ended: Option<Instant>,
-    /// Engines that do not answer: since when, and how often.
-    silent: HashMap<Member, (Instant, u32)>,
     hung: Option<Member>,
     /// What its master last said of its history, and how far it was.
     last: Option<(Member, String, i64)>,
@@ -89,12 +87,11 @@ impl Memory {
         });
     }
 
-    /// Keeps who is the master of an instance.
-    pub(super) fn keep_lead(&self, id: &InstanceId, lead: Lead) {
+    /// Keeps who is the master of an instance, and who is to be.
+    pub(super) fn keep_role(&self, id: &InstanceId, role: &Role) {
         self.with(id, |known| {
             if let Some((instance, _)) = &mut known.read {
-                instance.role.lead = lead;
-                instance.role.switch = None;
+                instance.role = role.clone();
             }
         });
     }
@@ -146,9 +143,12 @@ impl Memory {
         self.with(id, |known| known.manifest = Some(gist));
     }
 
-    /// An engine of it ended.
+    /// An engine of it ended. Whoever hangs all the same is soon found to hang again.
     pub(super) fn ended(&self, id: &InstanceId) {
-        self.with(id, |known| known.ended = Some(Instant::now()));
+        self.with(id, |known| {
+            known.ended = Some(Instant::now());
+            known.hung = None;
+        });
     }
 
     /// It answers, so nothing of it has just ended; says whether something had.
@@ -168,6 +168,12 @@ impl Memory {
         (*member == master).then(|| (history.clone(), *offset))
     }
 
+    /// Another engine is the master from now on, or the same one was started: its history is another
+    /// one, and what was said before says nothing of it.
+    pub(super) fn reigns_anew(&self, id: &InstanceId) {
+        self.with(id, |known| known.last = None);
+    }
+
     /// Notes the sign of life of an engine; says whether it has just been found to hang.
     pub(super) fn felt(
         &self,
@@ -175,25 +181,22 @@ impl Memory {
         member: Member,
         pulse: Pulse,
         suspicion: &Suspicion,
-        now: Instant,
     ) -> bool {
         self.with(id, |known| {
-            if pulse == Pulse::Silent {
-                let (since, times) = known.silent.entry(member).or_insert((now, 0));
-                *times = times.saturating_add(1);
-                let hangs = *times >= suspicion.times
-                    && now.saturating_duration_since(*since) >= suspicion.window;
-                if hangs {
+            // Whoever was found to hang may be another engine than this one.
+            known.hung.take_if(|hung| *hung == member);
+            match pulse {
+                Pulse::Silent(Silence { lasts, times })
+                    if times >= suspicion.times && lasts >= suspicion.window =>
+                {
                     known.hung = Some(member);
                 }
-                return hangs;
+                Pulse::Answers(Some((history, offset))) => {
+                    known.last = Some((member, history, offset));
+                }
+                Pulse::Answers(None) | Pulse::Busy | Pulse::Silent(_) | Pulse::Gone => {}
             }
-            known.silent.remove(&member);
-            known.hung.take_if(|hung| *hung == member);
-            if let Pulse::Answers(Some((history, offset))) = pulse {
-                known.last = Some((member, history, offset));
-            }
-            false
+            known.hung == Some(member)
         })
     }
 
@@ -202,21 +205,9 @@ impl Memory {
         self.all().get(id)?.hung
     }
 
-    /// An engine that hung was ended.
-    pub(super) fn fenced(&self, id: &InstanceId, member: Member) {
-        self.with(id, |known| {
-            known.silent.remove(&member);
-            known.hung.take_if(|hung| *hung == member);
-            known.ended = Some(Instant::now());
-        });
-    }
-
     /// Another master took over by election.
     pub(super) fn failed_over(&self, id: &InstanceId, now: Instant) {
-        self.with(id, |known| {
-            known.failovers.push_back(now);
-            known.last = None;
-        });
+        self.with(id, |known| known.failovers.push_back(now));
     }
 
     /// Whether roles have changed too often lately.
@@ -283,17 +274,28 @@ mod tests {
     #[test]
     fn only_long_silence_that_was_asked_for_often_is_the_end() {
         let (memory, suspicion) = (Memory::default(), Suspicion::default());
-        let (began, later) = (Instant::now(), Instant::now() + Duration::from_mins(1));
-        let felt = |pulse, now| memory.felt(&id(), Member::First, pulse, &suspicion, now);
-        assert!(!felt(Pulse::Silent, began));
-        assert!(!felt(Pulse::Silent, later), "nobody asked for a minute");
-        assert!(felt(Pulse::Silent, later));
+        let felt = |pulse| memory.felt(&id(), Member::First, pulse, &suspicion);
+        let silent = |lasts, times| Pulse::Silent(Silence { lasts, times });
+        let (long, short) = (suspicion.window, suspicion.window / 2);
+        assert!(!felt(silent(long, 2)), "asked twice only");
+        assert!(!felt(silent(short, 9)), "that was quick");
+        assert!(felt(silent(long, 3)));
         assert_eq!(memory.hung(&id()), Some(Member::First));
-        assert!(!felt(Pulse::Busy, later));
-        assert_eq!(memory.hung(&id()), None);
-        for _ in 0..9 {
-            assert!(!felt(Pulse::Silent, later), "that was quick");
+        for sign in [Pulse::Busy, Pulse::Answers(None), Pulse::Gone, silent(long, 1)] {
+            assert!(felt(silent(long, 3)));
+            assert!(!felt(sign.clone()));
+            assert_eq!(memory.hung(&id()), None, "{sign:?}");
         }
+    }
+
+    #[test]
+    fn who_hung_before_a_death_is_found_anew() {
+        let (memory, suspicion) = (Memory::default(), Suspicion::default());
+        let silent = Pulse::Silent(Silence { lasts: suspicion.window, times: 3 });
+        assert!(memory.felt(&id(), Member::First, silent.clone(), &suspicion));
+        memory.ended(&id());
+        assert_eq!(memory.hung(&id()), None, "it may have been that one");
+        assert!(memory.felt(&id(), Member::First, silent, &suspicion));
     }
 
     #[test]
@@ -312,8 +314,10 @@ mod tests {
     fn a_master_speaks_for_itself_only() {
         let (memory, suspicion) = (Memory::default(), Suspicion::default());
         let pulse = Pulse::Answers(Some(("8371445e".into(), 7)));
-        memory.felt(&id(), Member::Second, pulse, &suspicion, Instant::now());
+        memory.felt(&id(), Member::Second, pulse, &suspicion);
         assert_eq!(memory.last(&id(), Member::Second), Some(("8371445e".into(), 7)));
         assert_eq!(memory.last(&id(), Member::First), None);
+        memory.reigns_anew(&id());
+        assert_eq!(memory.last(&id(), Member::Second), None);
     }
 }

@@ -7,11 +7,12 @@
 //! them suffers (trouble, a hang, a panic) delays no other. What takes as long as the data are
 //! large, the gathering of a restore, is done beside the passes: [`gather`]. Who is the master of a
 //! pair is decided in [`elect`], and engines that hang are found by [`pulse`]; what has to go on
-//! without the store is kept in [`memory`].
+//! without the store is kept in [`memory`]. Who slept asks first whether it still acts: [`vigil`].
 //!
 //! It decides nothing about money or permission, and it never stops an engine that the store does
 //! not know: such are named in the log.
 
+mod alarm;
 mod apply;
 mod backoff;
 mod driver;
@@ -19,6 +20,7 @@ mod elect;
 mod failover;
 mod forget;
 mod gather;
+mod journal;
 mod keepsake;
 mod lane;
 mod load;
@@ -26,13 +28,19 @@ mod memory;
 mod observe;
 mod pass;
 mod password;
+mod perform;
+mod phase;
 mod plan;
 mod pulse;
 mod record;
 mod report;
 mod restore;
 mod roles;
+mod stage;
 mod step;
+mod switch;
+mod vigil;
+mod wish;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -50,6 +58,7 @@ use self::gather::Gatherings;
 use self::memory::Memory;
 pub use self::memory::{Damping, Suspicion};
 pub use self::step::{Step, failpoint_names};
+use self::vigil::Vigil;
 use crate::backup::Datasets;
 use crate::substrate::Substrate;
 
@@ -146,6 +155,7 @@ impl Reconciler {
             passes: Semaphore::new(self.settings.passes.max(1)),
             promotions: Semaphore::new(self.settings.promotions.max(1)),
             memory: Memory::default(),
+            vigil: Vigil::new(),
             gatherings: Gatherings::new(self.settings.gatherings, gathering, stop.clone()),
             store: self.store,
             substrate: self.substrate,
@@ -155,6 +165,7 @@ impl Reconciler {
             settings: self.settings,
             stop: stop.clone(),
         });
+        tasks.spawn(vigil::keep(Arc::clone(&world)));
         tasks.spawn(pulse::feel(Arc::clone(&world), hanging));
         let woken = driver::Woken { nudge: Arc::clone(&nudge), gathered, hung, waiters };
         tasks.spawn(driver::drive(world, woken, looking));
@@ -203,6 +214,7 @@ struct World {
     node: NodeId,
     settings: Settings,
     memory: Memory,
+    vigil: Vigil,
     starts: Semaphore,
     passes: Semaphore,
     promotions: Semaphore,

@@ -13,137 +13,10 @@
 
 use ourkv_domain::instance::Intent;
 
-use super::elect::Choice;
-use super::password::Passing;
-use super::roles::{exchanged, roles};
+use super::roles::roles;
+use super::stage::Stage;
+use super::wish::{Gathered, Pending, Verdict, Wish};
 use crate::substrate::{Health, Lead, Member, Seen, Stop};
-
-/// What should be.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wish {
-    pub(super) intent: Intent,
-    /// The engines that the instance consists of.
-    pub(super) members: &'static [Member],
-    /// Whether its engines keep their data on the disk.
-    pub(super) durable: bool,
-    /// The data that it should have instead of those that it has.
-    pub(super) restore: Option<Pending>,
-    /// A last backup of it is not finished.
-    pub(super) last_backup: bool,
-    /// Who is the master, as far as the store knows.
-    pub(super) lead: Lead,
-    /// It answered before and has something to lose.
-    pub(super) live: bool,
-    /// Who is to be the master, where that is to change.
-    pub(super) switch: Option<Member>,
-    /// An engine that hangs.
-    pub(super) hung: Option<Member>,
-    /// What the election of this pass came to.
-    pub(super) choice: Option<Choice>,
-    /// How far this pass has come with a planned exchange of roles.
-    pub(super) halt: Halt,
-    /// What is to be done about its tenant's password.
-    pub(super) password: Option<Passing>,
-}
-
-/// Whether the former master has stopped taking writes and the next one has all of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Halt {
-    /// Nobody tried.
-    #[default]
-    NotYet,
-    /// It is so.
-    Done,
-    /// The next one does not get there.
-    Refused,
-}
-
-/// A restore that is neither done nor given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pending {
-    /// The serial of the data.
-    pub(super) serial: i64,
-    /// It replaces data that were served. Otherwise the instance is a clone that never answered:
-    /// nothing is lost with it, and the load by its own engine is the proof.
-    pub(super) live: bool,
-    /// How far the gathering of the data is.
-    pub(super) gathered: Gathered,
-    /// Why it should be given up, where it should. A clone never is.
-    pub(super) verdict: Option<Verdict>,
-}
-
-/// How far the gathering of data is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gathered {
-    /// Nobody is at it, as far as is known.
-    Idle,
-    /// It is under way.
-    UnderWay,
-    /// It came to its end: what was staged could be loaded in a trial.
-    Proven,
-}
-
-/// Why a restore should be given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The data can't be had or can't be loaded, and that stays so.
-    Refused,
-    /// It failed again, after longer than it is waited for.
-    Overdue,
-}
-
-/// One stage of the way. The effects within a stage do not depend on each other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Make the place for its data.
-    Prepare,
-    /// Begin to fetch, stage and prove the data of a restore, in the background.
-    Gather,
-    /// Put the staged data of this serial in the place of the old.
-    Swap(i64),
-    /// Start this engine, or wait for it to answer.
-    Start(Member),
-    /// Have this engine, which is the master and not at its post, take writes at the address.
-    Promote(Member),
-    /// Wait until the replica follows the master.
-    Link,
-    /// End this engine, which hangs or holds an address that is not its own.
-    Fence(Member),
-    /// Make sure that the master is gone and decide who is to be it.
-    Elect,
-    /// Remember a decision about the master.
-    TakeOver(Lead),
-    /// Remember a decision that was found beside the data.
-    Acknowledge(Lead),
-    /// Write a decision down beside the data.
-    Declare(Lead),
-    /// Hold back writes at this engine until the other one has all that were made.
-    Halt(Member),
-    /// Have this engine leave the address and follow.
-    Demote(Member),
-    /// Remember that the roles stay what they are.
-    GiveUpSwitch,
-    /// Replace the tenant's password.
-    Password(Passing),
-    /// Log in as the tenant would, and remember that the restored data are in force.
-    Settle,
-    /// Remember that the old data stay.
-    GiveUp,
-    /// Remove data that are staged or set aside.
-    Tidy,
-    /// Log in as the tenant would. The last stage of an instance that should run.
-    Login,
-    /// Something else has to come first. The last stage until then.
-    Await,
-    /// Stop these engines.
-    Stop(Vec<Member>, Stop),
-    /// Nothing runs any more, as intended. The last stage of an instance that should stop.
-    Rest,
-    /// Remove what is kept of it.
-    Remove,
-    /// Nothing is left of it but what is remembered. The last stage of one to be deleted.
-    Forget,
-}
 
 /// The next stage.
 pub(super) fn plan(wish: &Wish, seen: &Seen) -> Stage {
@@ -154,106 +27,10 @@ pub(super) fn plan(wish: &Wish, seen: &Seen) -> Stage {
     }
 }
 
-impl Stage {
-    /// What is left to wish for once this stage succeeded.
-    pub(super) fn fulfilled(&self, mut wish: Wish) -> Wish {
-        match (self, &mut wish.restore) {
-            (Self::Gather, Some(pending)) => pending.gathered = Gathered::UnderWay,
-            (Self::Settle | Self::GiveUp, restore) => *restore = None,
-            _ => {}
-        }
-        match self {
-            Self::Fence(_) => wish.hung = None,
-            Self::TakeOver(lead) | Self::Acknowledge(lead) => {
-                wish.lead = *lead;
-                wish.switch = None;
-                // Whoever was chosen is not chosen again before it was tried.
-                wish.choice = Some(Choice::Stay);
-            }
-            Self::GiveUpSwitch => wish.switch = None,
-            // What could not be done is not wished for any more in this pass.
-            Self::Password(_) => wish.password = wish.password.and_then(Passing::next),
-            _ => {}
-        }
-        wish
-    }
-
-    /// What will be seen once this stage succeeded after `seen`.
-    pub(super) fn promised(&self, wish: &Wish, mut seen: Seen) -> Seen {
-        match self {
-            Self::Prepare => seen.prepared = true,
-            Self::Swap(serial) => {
-                seen.dataset = *serial;
-                seen.staged = None;
-                seen.untidy = true;
-            }
-            Self::Start(member) | Self::Promote(member) => {
-                seen.running.insert(*member, Health::Answering);
-            }
-            Self::Link => {
-                seen.running.insert(wish.lead.master.other(), Health::Linked);
-            }
-            Self::Fence(member) | Self::Demote(member) => {
-                seen.running.remove(member);
-            }
-            Self::Elect => {
-                seen.running.remove(&wish.lead.master);
-            }
-            Self::TakeOver(lead) if lead.master != wish.lead.master => seen = exchanged(seen),
-            Self::Declare(lead) => seen.lead = *lead,
-            // What is gathered in the background may have come to lie there since.
-            Self::GiveUp => seen.untidy = true,
-            Self::Tidy => {
-                seen.staged = None;
-                seen.untidy = false;
-            }
-            Self::Stop(members, _) => seen.running.retain(|member, _| !members.contains(member)),
-            Self::Remove => seen = Seen::default(),
-            Self::Gather
-            | Self::Settle
-            | Self::Login
-            | Self::Await
-            | Self::Rest
-            | Self::Forget
-            | Self::TakeOver(_)
-            | Self::Acknowledge(_)
-            | Self::Halt(_)
-            | Self::Password(_)
-            | Self::GiveUpSwitch => {}
-        }
-        seen
-    }
-}
-
-impl Pending {
-    /// Whether its data are in force.
-    pub(super) fn is_swapped(&self, seen: &Seen) -> bool {
-        seen.dataset == self.serial
-    }
-}
-
 /// Whether the engine that holds the instance's address answers.
 pub(super) fn serves(lead: Lead, seen: &Seen) -> bool {
     let master = lead.or_later(seen.lead).master;
     matches!(seen.running.get(&master), Some(Health::Answering | Health::Linked))
-}
-
-impl Stage {
-    /// Whether it can be done in an instance that is left alone for a while: it starts nothing, and
-    /// somebody may be served again because of it.
-    pub(super) fn is_rescue(&self) -> bool {
-        matches!(
-            self,
-            Self::Promote(_)
-                | Self::Fence(_)
-                | Self::Elect
-                | Self::TakeOver(_)
-                | Self::Acknowledge(_)
-                | Self::Declare(_)
-                | Self::Halt(_)
-                | Self::Demote(_)
-        )
-    }
 }
 
 fn run(wish: &Wish, seen: &Seen) -> Stage {
@@ -312,7 +89,9 @@ fn told(wish: &Wish, seen: &Seen) -> Option<Stage> {
     if wish.lead.epoch > seen.lead.epoch {
         return Some(Stage::Declare(wish.lead));
     }
-    wish.hung.filter(|member| seen.running.contains_key(member)).map(Stage::Fence)
+    // One that answers again, or its successor that does, is left alone.
+    let hangs = |member: &Member| seen.running.get(member) == Some(&Health::Starting);
+    wish.hung.filter(hangs).map(Stage::Fence)
 }
 
 /// What a restore asks for while the old data are in force; `None` where they are to be served.
@@ -367,6 +146,8 @@ fn delete(wish: &Wish, seen: &Seen) -> Stage {
     let master = wish.lead.master;
     let keeps = seen.prepared && wish.durable || seen.running.contains_key(&master);
     if wish.last_backup && keeps {
+        // Whose data are saved does not matter.
+        let wish = &Wish { switch: None, ..*wish };
         if let Some(stage) = told(wish, seen).or_else(|| roles(wish, seen)) {
             return stage;
         }
@@ -379,13 +160,6 @@ fn delete(wish: &Wish, seen: &Seen) -> Stage {
     }
     let left = if seen.prepared { Stage::Remove } else { Stage::Forget };
     stop(seen, Stop::Discard).unwrap_or(left)
-}
-
-impl Wish {
-    /// Whether it consists of two engines.
-    pub(super) fn is_pair(&self) -> bool {
-        self.members.len() == 2
-    }
 }
 
 fn is_silent(member: Member, seen: &Seen) -> bool {

@@ -17,13 +17,16 @@ use crate::substrate::{Member, Unit};
 
 /// Engines that are waited for at once.
 const AT_ONCE: usize = 64;
+/// The first look at instances takes about that long, and before it there is nobody to be asked.
+const FIRST_AFTER: Duration = Duration::from_millis(200);
 /// The longest that one is asked after another. They are asked one after the other, as all that
 /// are asked at once cost memory at once, and nothing is the earlier for it.
 const APART: Duration = Duration::from_millis(10);
 
 /// Asks until told to stop.
 pub(super) async fn feel(world: Arc<World>, hung: mpsc::UnboundedSender<InstanceId>) {
-    let mut ticks = tokio::time::interval(world.settings.suspicion.every);
+    let every = world.settings.suspicion.every;
+    let mut ticks = tokio::time::interval_at(Instant::now() + every.min(FIRST_AFTER), every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -34,7 +37,7 @@ pub(super) async fn feel(world: Arc<World>, hung: mpsc::UnboundedSender<Instance
         for unit in world.memory.to_be_asked().into_iter().map(Arc::new) {
             members.extend(unit.members().iter().map(|member| (Arc::clone(&unit), *member)));
         }
-        let apart = apart(world.settings.suspicion.every, members.len());
+        let apart = apart(every, members.len());
         let one_by_one = stream::iter(members).then(|member| async move {
             tokio::time::sleep(apart).await;
             member
@@ -66,7 +69,7 @@ async fn ask(world: &World, unit: &Unit, member: Member, hung: &mpsc::UnboundedS
             return;
         }
     };
-    if world.memory.felt(&unit.id, member, pulse, &world.settings.suspicion, Instant::now()) {
+    if world.memory.felt(&unit.id, member, pulse, &world.settings.suspicion) {
         tracing::warn!(instance.id = %unit.id, %member, "an engine hangs");
         // A driver that ended goes over nothing any more.
         let _ = hung.send(unit.id.clone());

@@ -59,14 +59,37 @@ pub(super) async fn restored(world: &World, instance: &mut Instance) -> Result<b
     Ok(ended)
 }
 
-fn observed(world: &World, instance: &Instance, phase: Phase) -> Observed {
+/// Remembers that a planned switch is done, after a login to the new master worked: the phase and
+/// the end of the switch at once. False if the switch was not pending any more.
+pub(super) async fn switched(world: &World, instance: &mut Instance) -> Result<bool, Failure> {
+    let Some(switch) = instance.role.switch.clone() else { return Ok(true) };
+    let observed = observed(world, instance, instance.observed.phase.clone().answering());
+    let (id, seen) = (instance.id.clone(), observed.clone());
+    let write = world.store.write(move |tx| {
+        let ended = tx.end_switch(&id, switch.to, None)?;
+        if ended {
+            tx.record_observed(&id, &seen)?;
+        }
+        Ok::<_, Failure>(ended)
+    });
+    let ended = Step::RecordSwitched.run(write).await?;
+    if ended {
+        announce(instance, &observed);
+        instance.observed = observed;
+        instance.role.switch = None;
+    }
+    Ok(ended)
+}
+
+/// What an instance is seen to be from now on, or still.
+pub(super) fn observed(world: &World, instance: &Instance, phase: Phase) -> Observed {
     let known = &instance.observed;
     let since = if known.phase == phase { known.since } else { world.clock.now() };
     Observed { phase, generation: instance.generation, since }
 }
 
 /// Tells log and metrics about a change of phase.
-fn announce(instance: &Instance, observed: &Observed) {
+pub(super) fn announce(instance: &Instance, observed: &Observed) {
     let (before, after) = (&instance.observed.phase, &observed.phase);
     if let (Phase::Creating { .. }, Phase::Normal) = (before, after) {
         let took = observed.since.duration_since(instance.created_at).as_secs_f64();

@@ -82,6 +82,7 @@ impl Failure {
             Self::Trouble(Trouble::Unexpected { .. }) => "unexpected",
             Self::Trouble(Trouble::Machine { .. }) => "machine",
             Self::Trouble(Trouble::Dataset { .. }) => "dataset",
+            Self::Trouble(Trouble::Slept { .. }) => "slept",
             Self::Trouble(Trouble::Failpoint(_)) => "failpoint",
             Self::Store(_) => "store",
             Self::NoSecrets => "no_secrets",

@@ -10,9 +10,9 @@ use super::World;
 use super::gather::{Errand, Setback};
 use super::load::Loaded;
 use super::password::Passing;
-use super::plan::{Gathered, Halt, Pending, Verdict, Wish};
 use super::report::Failure;
 use super::step::Step;
+use super::wish::{Gathered, Halt, Pending, Verdict, Wish};
 use crate::engine::redis_conf;
 use crate::substrate::Seen;
 

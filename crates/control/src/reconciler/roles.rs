@@ -7,7 +7,8 @@
 //! goes on after an interruption finds out from the two memories and the engines what is left to do.
 
 use super::elect::Choice;
-use super::plan::{Halt, Stage, Wish};
+use super::stage::Stage;
+use super::wish::{Halt, Wish};
 use crate::substrate::{Health, Member, Seen};
 
 /// The next stage that the roles ask for, if they do. Both memories know the same master.
@@ -64,7 +65,8 @@ fn elected(wish: &Wish, replica: Member) -> Stage {
 
 fn exchange(wish: &Wish, to: Member, follows: bool) -> Stage {
     match wish.halt {
-        _ if to == wish.lead.master || !follows => Stage::GiveUpSwitch,
+        _ if to == wish.lead.master => Stage::EndSwitch,
+        _ if !follows => Stage::GiveUpSwitch,
         Halt::NotYet => Stage::Halt(wish.lead.master),
         Halt::Done => Stage::TakeOver(wish.lead.passed_to(to)),
         Halt::Refused => Stage::GiveUpSwitch,

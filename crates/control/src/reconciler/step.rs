@@ -48,6 +48,8 @@ steps! {
     Demote = "demote",
     /// Remembers that a planned switch is not done.
     GiveUpSwitch = "give_up_switch",
+    /// Remembers that a planned switch is done: a login to the new master worked.
+    RecordSwitched = "record_switched",
     /// Has the engines take the tenant's wanted password beside the former ones.
     AdmitPassword = "admit_password",
     /// Remembers that the wanted password gets in.

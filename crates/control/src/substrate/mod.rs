@@ -26,7 +26,7 @@ use tokio::sync::broadcast;
 
 pub use dataset::{ByteStream, Loaded, Saving, Specimen, Staging};
 pub use gate::Gate;
-pub use standing::{Kept, Link, Pulse, Replication, Standing};
+pub use standing::{Kept, Link, Pulse, Replication, Silence, Standing};
 pub use trouble::Trouble;
 
 /// All that a substrate is told about one instance.

@@ -50,6 +50,16 @@ pub struct Kept {
     pub age: Duration,
 }
 
+/// For how long an engine has answered nobody. It is told of one process and begins anew with its
+/// next sign of life, and where nobody asked for a while; it goes on where a control plane ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    /// From the first question that was asked in vain to the end of the last one.
+    pub lasts: Duration,
+    /// How many there were.
+    pub times: u32,
+}
+
 /// The sign of life that an engine gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pulse {
@@ -58,7 +68,7 @@ pub enum Pulse {
     /// It does not answer and works: its processor time goes on, or it says that it is busy.
     Busy,
     /// It runs, and neither of two independent questions was answered in time.
-    Silent,
+    Silent(Silence),
     /// It does not run.
     Gone,
 }

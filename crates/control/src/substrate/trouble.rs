@@ -79,6 +79,12 @@ pub enum Trouble {
         /// What is wrong with it; where an engine refused it, the engine's last words.
         reason: String,
     },
+    /// This process slept, and another one may act for the machine since.
+    #[error("it is not certain that this control plane still acts for the machine: {answer}")]
+    Slept {
+        /// What the store said to that.
+        answer: String,
+    },
     /// A failpoint was set.
     #[error("failpoint {0}")]
     Failpoint(&'static str),

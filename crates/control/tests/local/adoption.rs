@@ -1,8 +1,13 @@
 //! Engines outlive the control plane, and only the instance's own are taken up again.
 
+use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
 use ourkv_control::engine::Engines;
 use ourkv_control::substrate::{Health, Member, Seen, Substrate, Unit};
 use ourkv_domain::instance::{EngineVersion, NodeType};
+use rustix::fs::{FlockOperation, flock};
 
 use super::ground::{Ground, bring_up, kill, processes_in, take_down, usual_redis};
 
@@ -140,5 +145,30 @@ async fn an_engine_that_was_being_started_when_the_control_plane_died_is_adopted
     let next = ground.local(usual().await);
     bring_up(&next, &unit).await;
     assert_eq!(pids(&ground, &unit), own);
+    take_down(&next, &unit).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_was_being_made_when_the_control_plane_died_is_waited_for() {
+    let mut ground = Ground::new(97);
+    let unit = ground.redis(NodeType::StandAlone, EngineVersion::V5_0);
+    let local = ground.local(usual().await);
+    bring_up(&local, &unit).await;
+    local.fence(&unit, Member::First).await.unwrap();
+    // It holds the directory, and executes the engine's file only a moment later.
+    let directory = ground.directory(&unit, Member::First).canonicalize().unwrap();
+    let log = OpenOptions::new().append(true).open(directory.join("engine.log")).unwrap();
+    flock(&log, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let mut made = Command::new("/bin/sh");
+    made.args(["-c", "sleep 0.1; exec \"$0\" --port 0 --save ''"]).arg(usual_redis().await.path);
+    made.current_dir(&directory).process_group(0).stdin(Stdio::null()).stdout(log);
+    let mut made = made.spawn().unwrap();
+    let next = ground.local(usual().await);
+    let seen = next.observe(&unit).await.unwrap();
+    assert_eq!(seen.running.get(&Member::First), Some(&Health::Starting));
+    assert_eq!(u32::try_from(ground.pid(&unit, Member::First)).unwrap(), made.id());
+    next.fence(&unit, Member::First).await.unwrap();
+    // Whoever ended it may have collected it already.
+    let _ = made.wait();
     take_down(&next, &unit).await;
 }

@@ -3,7 +3,6 @@
 //! the machine.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::Path;
 use std::process::Command;
 
 use ourkv_control::substrate::local::{Local, may_add_addresses};
@@ -12,26 +11,13 @@ use ourkv_domain::instance::{EngineVersion, InstanceType, NodeType};
 use ourkv_domain::network::HostAddresses;
 
 use super::ground::{Ground, PASSWORD, bring_up, client, installed, kill, run, take_down};
-
-/// Tells the inner run which namespace it must not be in.
-const OUTER: &str = "OURKV_TEST_OUTER_NETWORK";
+use super::own_network;
 
 /// Runs the test called `name` again, in a network of its own; there, runs `test`.
 fn in_own_network(name: &str, test: impl Future<Output = ()>) {
-    let network = std::fs::read_link("/proc/self/ns/net").unwrap();
-    if let Some(outer) = std::env::var_os(OUTER) {
-        assert_ne!(Path::new(&outer), network, "this is not a network of its own");
-        return tokio::runtime::Runtime::new().unwrap().block_on(test);
-    }
-    let mut unshare = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        unshare.arg("--map-root-user");
-    }
-    unshare.args(["--net", "sh", "-c", r#"ip link set lo up && exec "$0" "$@""#]);
-    unshare.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-    let output = unshare.env(OUTER, network).output().unwrap();
-    let [said, talk] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
-    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{talk}");
+    own_network::in_own_network(name, || {
+        tokio::runtime::Runtime::new().unwrap().block_on(test);
+    });
 }
 
 fn ip(arguments: &str) -> String {

@@ -333,6 +333,10 @@ async fn an_engine_that_is_killed_while_it_turns_to_appending_has_its_data_all_t
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(60)).await;
                 super::ground::processes_in(&directory).into_iter().for_each(kill);
+                // Where its start was just done, the next one would take it for one that runs.
+                while !super::ground::processes_in(&directory).is_empty() {
+                    tokio::task::yield_now().await;
+                }
             };
             // A start that failed has nothing to be killed.
             let start = async {

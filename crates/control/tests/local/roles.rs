@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ourkv_control::engine::{Binary, Engines};
 use ourkv_control::substrate::local::Local;
 use ourkv_control::substrate::{
-    Health, Lead, Link, Member, Pulse, Replication, Seen, Stop, Substrate, Trouble, Unit,
+    Health, Lead, Link, Member, Pulse, Replication, Seen, Silence, Stop, Substrate, Trouble, Unit,
 };
 use ourkv_domain::instance::{EngineVersion, NodeType};
 use redis::aio::MultiplexedConnection;
@@ -214,7 +214,8 @@ async fn a_stopped_master_that_is_fenced_never_writes_again() {
     // Its kernel still takes connections, and what is sent on them.
     let waiting = TcpStream::connect(unit.address).await.unwrap();
     waiting.try_write(b"AUTH Passw0rd!#$\r\nSET key stolen\r\n").unwrap();
-    assert_eq!(local.pulse(&unit, Member::First).await.unwrap(), Pulse::Silent);
+    let pulse = local.pulse(&unit, Member::First).await.unwrap();
+    assert!(matches!(pulse, Pulse::Silent(_)), "{pulse:?}");
     let mut deaths = local.deaths();
     fail_over(&local, &mut unit).await;
     assert!(deaths.try_recv().is_err(), "a fenced engine was missed");
@@ -428,7 +429,8 @@ async fn an_engine_that_runs_a_long_script_is_busy_and_not_dead() {
     assert_eq!(seen.running[&Member::First], Health::Answering);
     // Working or not, a stopped one is silent.
     signal(ground.pid(&unit, Member::First), Signal::STOP);
-    assert_eq!(local.pulse(&unit, Member::First).await.unwrap(), Pulse::Silent);
+    let pulse = local.pulse(&unit, Member::First).await.unwrap();
+    assert!(matches!(pulse, Pulse::Silent(_)), "{pulse:?}");
     local.fence(&unit, Member::First).await.unwrap();
     script.await.unwrap();
     take_down(&local, &unit).await;
@@ -464,4 +466,44 @@ async fn an_engine_that_reads_its_data_is_not_dead_and_can_be_fenced() {
     start.await.unwrap().unwrap_err();
     assert!(processes_in(&ground.directory(&unit, Member::First)).is_empty());
     take_down(&local, &unit).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_long_an_engine_is_silent_is_known_to_the_next_control_plane_and_told_of_one_process() {
+    let mut ground = Ground::new(96);
+    let unit = pair(&mut ground, EngineVersion::V5_0);
+    let local = ground.local(usual().await);
+    bring_up(&local, &unit).await;
+    let stopped = ground.pid(&unit, Member::First);
+    signal(stopped, Signal::STOP);
+    let first = silence(&local, &unit).await.unwrap();
+    let second = silence(&local, &unit).await.unwrap();
+    assert_eq!((first.times, second.times), (1, 2));
+    let next = ground.local(usual().await);
+    let third = silence(&next, &unit).await.unwrap();
+    assert_eq!(third.times, 3);
+    assert!(first.lasts < second.lasts && second.lasts < third.lasts);
+
+    // A sign of life ends it, for whoever comes after, too.
+    signal(stopped, Signal::CONT);
+    assert_eq!(silence(&next, &unit).await, None);
+    signal(stopped, Signal::STOP);
+    let last = ground.local(usual().await);
+    assert_eq!(silence(&last, &unit).await.unwrap().times, 1);
+
+    // The next engine is not the one that was silent.
+    last.fence(&unit, Member::First).await.unwrap();
+    last.start(&unit, Member::First).await.unwrap();
+    signal(ground.pid(&unit, Member::First), Signal::STOP);
+    assert_eq!(silence(&last, &unit).await.unwrap().times, 1);
+    last.fence(&unit, Member::First).await.unwrap();
+    take_down(&last, &unit).await;
+}
+
+/// For how long the first engine has been silent, if it is.
+async fn silence(local: &Local, unit: &Unit) -> Option<Silence> {
+    match local.pulse(unit, Member::First).await.unwrap() {
+        Pulse::Silent(silence) => Some(silence),
+        _ => None,
+    }
 }

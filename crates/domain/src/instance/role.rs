@@ -75,6 +75,15 @@ pub struct Role {
     pub switch: Option<SwitchWish>,
 }
 
+impl Role {
+    /// The roles once a decision was made. A switch to that engine stays pending until the engine
+    /// was seen to let the tenant in; any other one is over.
+    #[must_use]
+    pub fn decided(self, lead: Lead) -> Self {
+        Self { lead, switch: self.switch.filter(|wish| wish.to == lead.master) }
+    }
+}
+
 /// The roles of a pair are to be exchanged (`SwitchInstanceHA`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SwitchWish {
@@ -95,6 +104,17 @@ mod tests {
         assert_eq!(second, Lead { master: Member::Second, epoch: 1 });
         assert_eq!(first.or_later(second), second);
         assert_eq!(second.or_later(first), second);
+    }
+
+    #[test]
+    fn a_decision_ends_every_switch_but_the_one_that_it_is_about() {
+        let to = Member::Second;
+        let switch = Some(SwitchWish { to, requested_at: Timestamp::UNIX_EPOCH });
+        let before = Role { lead: Lead::default(), switch: switch.clone() };
+        let second = Lead::default().passed_to(to);
+        assert_eq!(before.clone().decided(second), Role { lead: second, switch });
+        let first = second.passed_to(Member::First);
+        assert_eq!(before.decided(first), Role { lead: first, switch: None });
     }
 
     #[test]

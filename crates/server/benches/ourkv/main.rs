@@ -20,6 +20,7 @@ mod ground;
 mod http;
 mod load;
 mod memory;
+mod neighbour;
 mod pong;
 mod process;
 mod sample;
@@ -48,6 +49,7 @@ const FIGURES: &[Figure] = &[
     ("d", start::measure),
     ("f", throughput::measure),
     ("ghi", backup::measure),
+    ("j", neighbour::measure),
 ];
 
 fn main() -> ExitCode {

@@ -44,11 +44,12 @@ async fn accept(
     slots: &Arc<Semaphore>,
     shutdown: &CancellationToken,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let mut told = false;
+    let slot = tokio::select! {
+        slot = Arc::clone(slots).acquire_owned() => slot.ok()?,
+        () = shutdown.cancelled() => return None,
+    };
     loop {
-        let slot = tokio::select! {
-            slot = Arc::clone(slots).acquire_owned() => slot.ok()?,
-            () = shutdown.cancelled() => return None,
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = shutdown.cancelled() => return None,
@@ -57,7 +58,9 @@ async fn accept(
             Ok((stream, _)) => return Some((stream, slot)),
             Err(error) => {
                 // Out of descriptors, or the peer is gone already: the next try may do better.
-                tracing::warn!(%error, "a connection could not be accepted");
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                }
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         }

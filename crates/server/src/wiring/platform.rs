@@ -11,6 +11,10 @@ use crate::gateway;
 use crate::links::Links;
 use crate::opening::Opened;
 
+/// Descriptors that connections of the API leave to everything else; half of all where that is
+/// fewer. An engine takes about three.
+const KEPT_FILES: usize = 4096;
+
 /// What actions are given; `links` is what links to backups begin with, where nothing else is set.
 pub(crate) fn platform(
     config: &Config,
@@ -40,11 +44,24 @@ pub(crate) fn platform(
 
 pub(super) fn gateway_settings(config: &Config) -> gateway::Settings {
     gateway::Settings {
-        connections: config.limits.connections.get(),
+        connections: connections(config),
         header_timeout: config.limits.header_timeout(),
         body_timeout: config.limits.body_timeout(),
         stall_timeout: config.limits.stall_timeout(),
         drain_timeout: config.limits.shutdown_timeout(),
         ..gateway::Settings::default()
     }
+}
+
+/// Connections of the API: as many as the settings say, but for the descriptors that are left to
+/// everything else. Whoever takes all connections takes none from the engines.
+fn connections(config: &Config) -> usize {
+    let wanted = config.limits.connections.get();
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let files = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let most = files.saturating_sub(KEPT_FILES.min(files / 2)).max(1);
+    if most < wanted {
+        tracing::warn!(wanted, most, "the limit on open files allows fewer connections");
+    }
+    wanted.min(most)
 }

@@ -9,11 +9,13 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use ourkv_wire::{Format, HmacAlgorithm, Outgoing, Params, SignedRequest, Signer};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub(crate) const KEY_ID: &str = "LTAI5tTestTestTestTest01";
@@ -29,8 +31,10 @@ pub(crate) struct Ourkv {
     /// Where the API listens.
     pub(crate) address: String,
     home: tempfile::TempDir,
-    block: Block,
+    block: Arc<Block>,
     child: Option<Child>,
+    /// The program that becomes `ourkv serve`, and its arguments.
+    wrapper: Vec<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
 }
@@ -72,11 +76,35 @@ impl Ourkv {
             dir: home.path().join("data"),
             home,
             address: String::new(),
-            block: Block::claim(),
+            block: Arc::new(Block::claim()),
             child: None,
+            wrapper: Vec::new(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         }
+    }
+
+    /// Another process for the same directory and addresses, not started yet, with other variables.
+    /// The lock of the directory is removed, which would keep it from starting.
+    pub(crate) fn twin(&self, env: &[(&str, &str)]) -> Self {
+        std::fs::remove_file(self.dir.join("lock")).unwrap();
+        let mut twin = Self {
+            dir: self.dir.clone(),
+            home: tempfile::tempdir().unwrap(),
+            address: String::new(),
+            block: Arc::clone(&self.block),
+            child: None,
+            wrapper: self.wrapper.clone(),
+            args: self.args.clone(),
+            env: Vec::new(),
+        };
+        twin.set_env(env);
+        twin
+    }
+
+    /// Has another program start the process and become it.
+    pub(crate) fn started_by(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// Starts the process and waits for its address.
@@ -91,7 +119,7 @@ impl Ourkv {
         let before = self.log().len();
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
-        let mut command = self.command(&["serve"]);
+        let mut command = self.command_of(&self.wrapper, &["serve"]);
         command
             .args(["--listen", "127.0.0.1:0", "--dns", "127.0.0.1:0"])
             .args(["--address-block", &format!("127.{}.0.0/16", self.block.second)])
@@ -132,9 +160,26 @@ impl Ourkv {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(self.child.as_ref().unwrap())
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ourkv"));
+        self.command_of(&[], args)
+    }
+
+    fn command_of(&self, wrapper: &[String], args: &[&str]) -> Command {
+        let program = env!("CARGO_BIN_EXE_ourkv").to_owned();
+        let mut words = wrapper.iter().chain([&program]);
+        let mut command = Command::new(words.next().unwrap_or(&program));
         command
+            .args(words)
             .args(args)
             .arg("--data-dir")
             .arg(&self.dir)

@@ -33,21 +33,21 @@ fn kill(pid: Pid) {
 }
 
 /// What `ourkv events` tells, oldest first.
-fn events(server: &Ourkv, created: &Value) -> Vec<String> {
+pub(crate) fn events(server: &Ourkv, created: &Value) -> Vec<String> {
     let told = server.cli(&["events", id(created), "--output", "json"]);
     let told: Vec<Value> = serde_json::from_str(&told).unwrap();
     told.iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Writes that the replica has, too.
-fn write_to_both(tenant: &mut Connection, key: &str) {
+pub(crate) fn write_to_both(tenant: &mut Connection, key: &str) {
     let (): () = tenant.set(key, key).unwrap();
     let copies: u32 = redis::cmd("WAIT").arg(&[1, 5000]).query(tenant).unwrap();
     assert_eq!(copies, 1, "the replica does not follow");
 }
 
 /// Waits until the replica has what is written.
-fn until_followed(server: &Ourkv, created: &Value) {
+pub(crate) fn until_followed(server: &Ourkv, created: &Value) {
     server.until("a replica follows", |_| {
         let copies: RedisResult<u32> = log_in_with(created, PASSWORD).and_then(|mut tenant| {
             let () = tenant.set("followed", "?")?;
@@ -59,7 +59,7 @@ fn until_followed(server: &Ourkv, created: &Value) {
 }
 
 /// Connects and writes again and again until it is done, as clients do.
-fn write_again(created: &Value, password: &str, key: &str) -> Connection {
+pub(crate) fn write_again(created: &Value, password: &str, key: &str) -> Connection {
     let began = Instant::now();
     loop {
         let written: RedisResult<Connection> = log_in_with(created, password)
@@ -219,6 +219,37 @@ fn a_change_that_is_cut_off_keeps_everything(
     }
     // No error and no pause ends it; and a change has several steps.
     assert_eq!(died > 5, how.contains("abort"), "{died} times");
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_switch_is_shown_until_the_new_master_answers() {
+    let mut server = Ourkv::start();
+    let created = pair(&server, "4.0");
+    write_to_both(&mut login(&created), "before");
+    let status = |server: &Ourkv| server.attributes(id(&created))["InstanceStatus"].clone();
+    // Decided and not done.
+    let held = [("FAILPOINTS", "promote.before=pause")];
+    server.restart(&held);
+    for turn in 1.. {
+        server.wait_for(id(&created), "Normal");
+        server.client().call("SwitchInstanceHA", &[("InstanceId", id(&created))]).expect_ok();
+        server.until("it is decided", |server| events(server, &created).len() == turn);
+        // A busy machine may not get there in time, and is asked again.
+        if events(&server, &created)[turn - 1] == "Switched" {
+            break;
+        }
+        assert!(turn < 20, "never switched in time: {:?}", events(&server, &created));
+    }
+    assert_eq!(status(&server), "HASwitching");
+    server.kill();
+    server.serve();
+    assert_eq!(status(&server), "HASwitching", "the next one promotes nobody yet");
+    server.restart(&[]);
+    server.wait_for(id(&created), "Normal");
+    // At once, and not in the end.
+    let kept: String = login(&created).get("before").unwrap();
+    assert_eq!(kept, "before");
 }
 
 #[test]

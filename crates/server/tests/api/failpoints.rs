@@ -74,7 +74,7 @@ pub(crate) fn points_of_lives() -> Vec<String> {
 
 /// Beginnings of the names of steps that only a change of masters has; [`crate::failover`] breaks
 /// those.
-const OF_ROLES: [&str; 9] = [
+const OF_ROLES: [&str; 10] = [
     "fence",
     "elect",
     "take_over",
@@ -83,6 +83,7 @@ const OF_ROLES: [&str; 9] = [
     "halt",
     "demote",
     "give_up_switch",
+    "record_switched",
     "journal",
 ];
 

@@ -12,6 +12,7 @@ mod clone;
     expect(dead_code, reason = "the tests with failpoints use more of it")
 )]
 mod common;
+mod connections;
 mod coverage;
 mod create_instance;
 mod damage;
@@ -41,3 +42,4 @@ mod shelf;
 mod store_damage;
 mod tenant;
 mod tokens;
+mod two_planes;

@@ -17,7 +17,7 @@ const TOKEN: [(&str, &str); 3] = [
 ];
 
 /// A second control plane on the database of the first; it needs the same key file.
-fn beside(first: &Ourkv, env: &[(&str, &str)]) -> Ourkv {
+pub(crate) fn beside(first: &Ourkv, env: &[(&str, &str)]) -> Ourkv {
     let mut second = Ourkv::prepare(&[], env);
     let key = std::fs::read(first.dir.join("secret.key")).unwrap();
     furnish(&second, &key);

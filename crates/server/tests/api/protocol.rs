@@ -146,7 +146,7 @@ fn hostile_sizes_get_a_clear_refusal() {
 fn slow_and_idle_clients_lose_their_connection_and_delay_nobody() {
     let server = Ourkv::start_with(
         &[],
-        &[("OURKV_LIMITS__HEADER_SECONDS", "1"), ("OURKV_LIMITS__BODY_SECONDS", "1")],
+        &[("OURKV_LIMITS_HEADER_SECONDS", "1"), ("OURKV_LIMITS__BODY_SECONDS", "1")],
     );
     let slow: Vec<_> = (0..300)
         .map(|n| {

@@ -11,6 +11,7 @@ mod common;
 mod confinement;
 mod documentation;
 mod host_addresses;
+#[path = "../../../control/tests/local/own_network.rs"]
 mod own_network;
 mod serve;
 mod whitelist;

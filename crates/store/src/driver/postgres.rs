@@ -223,8 +223,10 @@ fn config(url: &str) -> Result<Config, OpenError> {
     // The parser's own message may quote parts of the URL.
     let mut config = Config::from_str(url)
         .map_err(|_| OpenError::Url { detail: "not a postgres:// URL".into() })?;
-    // A statement that waits forever would keep its connection from everybody else.
-    let limits = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s";
+    // A statement that waits forever would keep its connection from everybody else, and a process
+    // that was stopped in the middle of a transaction the rows that it locked: it gets less time
+    // than those who wait for them.
+    let limits = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=10s";
     let options = config.get_options().map_or(limits.into(), |own| format!("{limits} {own}"));
     config
         .options(&options)

@@ -15,7 +15,8 @@ on_both!(
     a_decision_has_its_line_in_the_journal_or_is_none,
     a_decision_can_be_later_than_the_next_but_never_earlier,
     a_switch_is_asked_for_once_and_of_what_is_normal,
-    a_switch_ends_with_the_next_decision,
+    a_switch_is_pending_until_its_master_is_seen,
+    a_switch_ends_with_a_decision_for_another,
     a_switch_that_is_given_up_leaves_the_roles,
     a_pending_switch_is_unsettled,
     only_the_latest_claim_holds_a_machine,
@@ -100,21 +101,38 @@ fn a_switch_is_asked_for_once_and_of_what_is_normal(database: &Database) {
     shows(database, Status::HASwitching);
 }
 
-fn a_switch_ends_with_the_next_decision(database: &Database) {
+fn a_switch_is_pending_until_its_master_is_seen(database: &Database) {
     insert(database, normal());
     ask(database);
     let lead = FIRST.passed_to(Member::Second);
     assert!(take_over(database, 0, lead));
+    let wish = SwitchWish { to: Member::Second, requested_at: at(40) };
+    assert_eq!(load(database, "r-a").role, Role { lead, switch: Some(wish) });
+    shows(database, Status::HASwitching);
+    assert_eq!(ask(database), None, "one is pending");
+    assert_eq!(database.read(|tx| tx.unsettled(&node())), [(id("r-a"), 2)]);
+    assert!(database.write(|tx| tx.end_switch(&id("r-a"), Member::Second, None)));
     assert_eq!(load(database, "r-a").role, Role { lead, switch: None });
+    assert_eq!(journal(database), [EventKind::FailedOver], "the decision's own line");
     shows(database, Status::Normal);
     assert_eq!(ask(database), Some(Member::First), "the other way round");
+}
+
+fn a_switch_ends_with_a_decision_for_another(database: &Database) {
+    insert(database, normal());
+    ask(database);
+    let back = Lead { master: Member::First, epoch: 2 };
+    assert!(take_over(database, 0, back));
+    assert_eq!(load(database, "r-a").role, Role { lead: back, switch: None });
+    shows(database, Status::Normal);
 }
 
 fn a_switch_that_is_given_up_leaves_the_roles(database: &Database) {
     insert(database, normal());
     ask(database);
     let end = |to| {
-        database.write(move |tx| tx.end_switch(&id("r-a"), to, &event(EventKind::SwitchGivenUp)))
+        let given_up = event(EventKind::SwitchGivenUp);
+        database.write(move |tx| tx.end_switch(&id("r-a"), to, Some(&given_up)))
     };
     assert!(!end(Member::First), "nobody asked for that");
     assert!(end(Member::Second));

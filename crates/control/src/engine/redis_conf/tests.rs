@@ -88,6 +88,16 @@ fn limits_follow_the_class() {
 }
 
 #[test]
+fn clients_that_do_not_read_have_a_limit_on_each_version() {
+    for (version, all) in [((2, 8, 17), false), ((6, 2, 14), false), ((7, 0, 15), true)] {
+        let lines = lines(&unit(NodeType::StandAlone), Member::First, version);
+        assert!(has(&lines, "client-output-buffer-limit normal 1073741824 0 0"), "{version:?}");
+        assert!(has(&lines, "client-output-buffer-limit pubsub 33554432 8388608 60"));
+        assert_eq!(has(&lines, "maxmemory-clients 1073741824"), all, "{version:?}");
+    }
+}
+
+#[test]
 fn a_standalone_keeps_nothing_and_a_pair_its_data() {
     let standalone = lines(&unit(NodeType::StandAlone), Member::First, (7, 0, 15));
     assert!(has(&standalone, "appendonly no"));

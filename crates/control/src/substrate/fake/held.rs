@@ -154,6 +154,12 @@ impl Fake {
 }
 
 impl Held {
+    /// An engine begins to lead, and with that a history of its own.
+    pub(super) fn begin_history(&mut self, member: Member) {
+        let latest = self.copies.values().map(|copy| copy.history).max().unwrap_or(0);
+        self.copies.entry(member).or_default().history = latest + 1;
+    }
+
     /// An engine starts on what is kept.
     pub(super) fn load(&mut self, member: Member) -> Result<(), Trouble> {
         let copy = self.copies.entry(member).or_default();

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::held::{Copy, keys};
 use super::{Fake, State, refused};
 use crate::substrate::{
-    Health, Kept, Lead, Link, Member, Pulse, Replication, Seen, Standing, Trouble, Unit,
+    Health, Kept, Lead, Link, Member, Pulse, Replication, Seen, Silence, Standing, Trouble, Unit,
 };
 
 /// What a running engine does.
@@ -29,6 +29,8 @@ pub(super) struct Post {
     /// Since when it does not follow any more.
     cut: Option<Instant>,
     hung: bool,
+    /// When it was first asked in vain, and how often since.
+    silent: Option<(Instant, u32)>,
     paused: Option<Instant>,
     /// What lets the tenant in.
     passwords: Vec<Secret>,
@@ -112,10 +114,13 @@ impl Fake {
     }
 
     pub(super) fn feel(&self, unit: &Unit, member: Member) -> Pulse {
-        let state = self.state();
+        let mut state = self.state();
+        state.post(&unit.id, member, Post::ask);
         match state.posts.get(&unit.id).and_then(|posts| posts.get(&member)) {
             None => Pulse::Gone,
-            Some(post) if post.hung => Pulse::Silent,
+            Some(Post { silent: Some((since, times)), .. }) => {
+                Pulse::Silent(Silence { lasts: since.elapsed(), times: *times })
+            }
             Some(post) => Pulse::Answers(post.master.then(|| {
                 let copy = state.copy(&unit.id, member);
                 (copy.history.to_string(), copy.offset)
@@ -145,6 +150,7 @@ impl Fake {
             return Err(refused("promoting", "nobody there"));
         }
         state.post(id, member, |post| post.turn_to(Post::of_master()));
+        state.held.entry(id.clone()).or_default().begin_history(member);
         Ok(())
     }
 
@@ -191,6 +197,12 @@ impl Post {
         Self { master: true, open: true, ..Self::default() }
     }
 
+    /// It is asked for a sign of life.
+    fn ask(&mut self) {
+        let (since, times) = self.silent.unwrap_or((Instant::now(), 0));
+        self.silent = self.hung.then(|| (since, times + 1));
+    }
+
     /// Does something else from here on; who may log in stays.
     fn turn_to(&mut self, mut post: Self) {
         post.passwords = std::mem::take(&mut self.passwords);
@@ -234,7 +246,9 @@ impl State {
             if self.writer(id).is_some() {
                 return Err(refused("starting", "the address is in use"));
             }
-            self.held.entry(id.clone()).or_default().load(member)?;
+            let held = self.held.entry(id.clone()).or_default();
+            held.load(member)?;
+            held.begin_history(member);
         }
         let mut post = if is_master { Post::of_master() } else { Post::default() };
         post.passwords = unit.secrets.accepted().cloned().collect();

@@ -28,18 +28,39 @@ pub(super) struct Found {
     leads: bool,
 }
 
-/// The engine that runs in a member's directory. The manifest says where to look first; if that
-/// is not it, every process is looked at.
+/// What holds a member's directory.
+#[derive(Debug)]
+pub(super) enum Holder {
+    /// An engine.
+    Engine(Found),
+    /// What an engine left running that ended, such as a child that writes a file.
+    Child,
+    /// Nothing that is known: somebody else, or a process that is about to become an engine.
+    Unknown,
+}
+
+/// The engine that runs in a member's directory.
 pub(super) fn find(directory: &Path, nonce: &str, engines: &Engines) -> Option<Found> {
+    match holder(directory, nonce, engines) {
+        Holder::Engine(found) => Some(found),
+        Holder::Child | Holder::Unknown => None,
+    }
+}
+
+/// What runs in a member's directory. The manifest says where to look first; if that is not it,
+/// every process is looked at.
+pub(super) fn holder(directory: &Path, nonce: &str, engines: &Engines) -> Holder {
     let manifest = Manifest::read(directory).filter(|manifest| manifest.nonce == nonce);
     let written = manifest.as_ref().and_then(|manifest| {
         let found = prove(manifest.pid, directory, nonce, engines, Some(manifest))?;
         (found.leads && found.manifest.start_ticks == manifest.start_ticks).then_some(found)
     });
-    written.or_else(|| {
-        let all = everything_in(directory, nonce, engines, manifest.as_ref());
-        all.into_iter().find(|found| found.leads)
-    })
+    if let Some(found) = written {
+        return Holder::Engine(found);
+    }
+    let all = everything_in(directory, nonce, engines, manifest.as_ref());
+    let rest = if all.is_empty() { Holder::Unknown } else { Holder::Child };
+    all.into_iter().find(|found| found.leads).map_or(rest, Holder::Engine)
 }
 
 /// Ends whatever of an engine is left in a directory, such as a child that writes a file, and

@@ -9,11 +9,18 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::adopt::Holder;
 use super::confine::Limits;
 use super::process::Process;
+use super::silence::Account;
 use super::{Inner, Member, Trouble, Unit, address, adopt, blocking, log, machine};
 use crate::engine::redis_admin::Accounts;
 use crate::engine::{Binary, Engines};
+
+/// How long a process is waited for that holds a directory and is nothing yet: one that is being
+/// made becomes an engine or is gone within milliseconds, also where its maker has ended.
+const MADE_WITHIN: Duration = Duration::from_secs(1);
+const LOOKED_EVERY: Duration = Duration::from_millis(1);
 
 /// One engine's locks.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +52,8 @@ pub(super) struct Running {
     proven: Arc<AtomicU64>,
     /// What it said when it was made to answer nobody for a time, and until when.
     silenced: Arc<Mutex<Option<(Instant, Accounts)>>>,
+    /// Since when it answers nobody without having been told so.
+    pub(super) silence: Arc<Mutex<Account>>,
 }
 
 /// Where an engine runs.
@@ -64,6 +73,7 @@ impl Running {
             stay: Arc::new(AtomicU64::new(1)),
             proven: Arc::default(),
             silenced: Arc::default(),
+            silence: Arc::default(),
         }
     }
 
@@ -173,12 +183,18 @@ impl Inner {
 }
 
 fn find(place: &Place, engines: &Engines) -> Result<Option<Running>, Trouble> {
-    // The lock is free when nothing runs here, which spares the search.
-    if !log::is_taken(&place.directory).map_err(machine("looking for the engine"))? {
-        return Ok(None);
-    }
-    let Some(found) = adopt::find(&place.directory, &place.nonce, engines) else {
-        return Ok(None);
+    let until = Instant::now() + MADE_WITHIN;
+    let found = loop {
+        // The lock is free when nothing runs here, which spares the search.
+        if !log::is_taken(&place.directory).map_err(machine("looking for the engine"))? {
+            return Ok(None);
+        }
+        match adopt::holder(&place.directory, &place.nonce, engines) {
+            Holder::Engine(found) => break found,
+            // Who takes it for nothing ends it once it serves, to have another one lead.
+            Holder::Unknown if Instant::now() < until => std::thread::sleep(LOOKED_EVERY),
+            Holder::Child | Holder::Unknown => return Ok(None),
+        }
     };
     if let Err(error) = found.manifest.write(&place.directory, false) {
         // It will be searched for once more next time.

@@ -35,6 +35,7 @@ mod promote;
 mod pulse;
 mod role;
 mod save;
+mod silence;
 mod sink;
 mod stage;
 mod standing;
@@ -163,7 +164,14 @@ impl Substrate for Local {
 
     async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         let (inner, unit) = (Arc::clone(&self.0), unit.clone());
-        to_its_end(async move { inner.start(&unit, member).await }).await
+        // Whoever goes away while this waits for its turn wants no engine any more: one that comes
+        // up later, after the decision for another, would take writes that are lost.
+        let turn = inner.slot(&unit, member).turn.lock_owned().await;
+        to_its_end(async move {
+            let _turn = turn;
+            inner.start_now(&unit, member).await
+        })
+        .await
     }
 
     async fn link(&self, unit: &Unit) -> Result<(), Trouble> {

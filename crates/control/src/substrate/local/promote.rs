@@ -32,6 +32,8 @@ impl Inner {
         if running.binary.kind == Kind::Memcached {
             return Ok(());
         }
+        // Whoever started it as a replica may not have got as far as that.
+        running.process.miss(true);
         tokio::select! {
             () = running.process.ended() => return Err(self.ended(unit, master)),
             led = self.take_the_lead(unit, &running) => if led? { return Ok(()) },

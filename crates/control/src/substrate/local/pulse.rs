@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 
 use super::member::Running;
 use super::standing::replication;
-use super::{Inner, Kind, Member, Pulse, Trouble, Unit};
+use super::{Inner, Kind, Member, Pulse, Trouble, Unit, silence};
 use crate::engine::full;
 use crate::engine::memcached::Client;
 use crate::engine::redis_admin::{Admin, Pong, dial};
@@ -40,7 +40,11 @@ impl Inner {
         let Some(running) = self.look(unit, member).await? else {
             return Ok(Pulse::Gone);
         };
-        let before = work(&running);
+        if running.silenced().is_some() {
+            // It answers nobody because it was told so.
+            return Ok(Pulse::Busy);
+        }
+        let (before, asked) = (work(&running), silence::now());
         let admin = within(self.ask_as_admin(unit, member, &running));
         let client = async {
             if member == unit.lead.master {
@@ -53,16 +57,21 @@ impl Inner {
             () = running.process.ended() => return Ok(Pulse::Gone),
             answers = both(admin, client) => answers,
         };
-        Ok(match (admin, client) {
+        let sign = match (admin, client) {
             (Some(Told::Alive(said)), _) => Pulse::Answers(said),
             (Some(Told::Busy), _) => Pulse::Busy,
             (None, Some(())) => Pulse::Answers(None),
             (None, None) => match (before, work(&running)) {
                 (Some(before), Some(after)) if works(&before, &after) => Pulse::Busy,
-                _ if running.process.is_over() => Pulse::Gone,
-                _ => Pulse::Silent,
+                _ if running.process.is_over() => return Ok(Pulse::Gone),
+                _ => {
+                    let silence = self.is_silent(unit, member, &running, asked).await;
+                    return Ok(Pulse::Silent(silence));
+                }
             },
-        })
+        };
+        self.gives_a_sign(unit, member, &running).await;
+        Ok(sign)
     }
 
     async fn ask_as_admin(&self, unit: &Unit, member: Member, running: &Running) -> Option<Told> {

@@ -31,8 +31,13 @@ impl Inner {
     /// Starts a member unless it runs, and returns when it answers as it should. An engine that
     /// was started here and does not come to answer is ended again.
     pub(super) async fn start(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
-        let slot = self.slot(unit, member);
-        let _turn = slot.turn.lock().await;
+        let turn = self.slot(unit, member).turn;
+        let _turn = turn.lock().await;
+        self.start_now(unit, member).await
+    }
+
+    /// The same, where it is its turn.
+    pub(super) async fn start_now(&self, unit: &Unit, member: Member) -> Result<(), Trouble> {
         // Only here: the decision may have been made while this waited for its turn.
         let unit = &self.in_force(unit)?;
         if member == unit.lead.master {
@@ -46,6 +51,7 @@ impl Inner {
         {
             return self.force(unit, member).await;
         }
+        let slot = self.slot(unit, member);
         let mut known = slot.known.lock().await;
         let spawned = self.spawn(&mut known, unit, member).await?;
         drop(known);
@@ -61,6 +67,8 @@ impl Inner {
                 // It may have ended before it was missed.
                 if running.process.is_over() { Err(self.ended(unit, member)) } else { Ok(()) }
             }
+            // What it does since is not what was asked of it here, and not judged here.
+            Err(trouble) if self.in_force(unit)?.lead != unit.lead => Err(trouble),
             Err(trouble) => {
                 let end = running.process.reap();
                 self.end(unit, member, &running).await?;

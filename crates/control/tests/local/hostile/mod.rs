@@ -8,6 +8,7 @@
 mod attempts;
 mod census;
 mod commands;
+mod greed;
 mod memcached;
 mod neighbours;
 mod payloads;

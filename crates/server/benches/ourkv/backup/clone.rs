@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::save::Listed;
-use super::{Cast, PAIR, ROUNDS, STANDALONE};
+use super::{Cast, PAIR, STANDALONE};
 use crate::bare::Bare;
 use crate::client::Client;
 use crate::ground::{Ground, until};
@@ -18,6 +18,27 @@ use crate::table::{Row, Table, Target};
 /// Between two tries to log in: nothing beside the seconds that it takes, and an engine that loads
 /// looks at its clients now and then only.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// Who loads the data.
+#[derive(Clone, Copy)]
+enum Who {
+    Bare,
+    Alone,
+    Pair,
+}
+
+/// Each order once: how soon much memory is to be had depends on who gave it back last.
+const ORDERS: [[Who; 3]; 6] = {
+    use Who::{Alone, Bare, Pair};
+    [
+        [Bare, Alone, Pair],
+        [Alone, Bare, Pair],
+        [Pair, Alone, Bare],
+        [Bare, Pair, Alone],
+        [Alone, Pair, Bare],
+        [Pair, Bare, Alone],
+    ]
+};
 
 /// How long a clone took.
 struct Took {
@@ -38,10 +59,14 @@ pub(super) fn measure(
     cast.pair.delete(&mut cast.client()?)?;
     wait_for_rest(cast, 1)?;
     let (mut bare, mut alone, mut pair) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        bare.push(load(ground, cast, &file)?);
-        alone.push(clone(cast, backup, STANDALONE)?);
-        pair.push(clone(cast, backup, PAIR)?);
+    for order in ORDERS {
+        for who in order {
+            match who {
+                Who::Bare => bare.push(load(ground, cast, &file)?),
+                Who::Alone => alone.push(clone(cast, backup, STANDALONE)?),
+                Who::Pair => pair.push(clone(cast, backup, PAIR)?),
+            }
+        }
     }
     let floor = Sample::of_ms(&bare);
     table.add(Row::new("(h) bare redis-server loads the file", "ms", floor.clone()));

@@ -16,7 +16,7 @@ use crate::server::{Created, Server, create};
 use crate::table::Table;
 use data::Data;
 
-/// Rounds of (g) and of (h) that count.
+/// Rounds of (g) that count.
 const ROUNDS: usize = 3;
 /// One redis-server that has room for the data.
 const STANDALONE: &str = "redis.basic.mid.default";

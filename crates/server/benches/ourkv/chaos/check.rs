@@ -36,9 +36,9 @@ impl Pair {
     }
 }
 
-/// The processes that run in an instance's directory.
+/// The engines that run in an instance's directory.
 pub(super) fn processes(engines: &Path, id: &str) -> anyhow::Result<Vec<Pid>> {
-    let mut found = Vec::new();
+    let mut found: Vec<(Pid, Option<Pid>)> = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let entry = entry?;
         let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -46,14 +46,18 @@ pub(super) fn processes(engines: &Path, id: &str) -> anyhow::Result<Vec<Pid>> {
         };
         let Ok(home) = std::fs::read_link(entry.path().join("cwd")) else { continue };
         let Ok(below) = home.strip_prefix(engines) else { continue };
-        // A child that saves runs there, too, and is called otherwise.
+        // A child that saves, or gives a replica the data, runs there, too, and is called otherwise.
         let name = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-        let saves = name.contains("rdb-bgsave") || name.contains("aof-rewrite");
-        if below.to_string_lossy().starts_with(id) && !saves && !is_over(&entry.path()) {
-            found.push(pid(number)?);
+        let saves =
+            ["rdb-bgsave", "rdb-to-slaves", "aof-rewrite"].iter().any(|child| name.contains(child));
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        if below.to_string_lossy().starts_with(id) && !saves && !is_over(&stat) {
+            found.push((pid(number)?, parent(&stat)));
         }
     }
-    Ok(found)
+    // It is called so a moment after it was made.
+    let is_child = |of: &Option<Pid>| found.iter().any(|(pid, _)| Some(*pid) == *of);
+    Ok(found.iter().filter(|(_, parent)| !is_child(parent)).map(|(pid, _)| *pid).collect())
 }
 
 /// Sends a signal to a process that may have ended already.
@@ -92,10 +96,14 @@ pub(super) fn log_is_clean(log: &str) -> anyhow::Result<()> {
     }
 }
 
-fn is_over(process: &Path) -> bool {
-    let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+fn is_over(stat: &str) -> bool {
     let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('Z'));
     state.unwrap_or(true)
+}
+
+fn parent(stat: &str) -> Option<Pid> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    Pid::from_raw(rest.split(' ').nth(1)?.parse().ok()?)
 }
 
 fn pid(number: u32) -> anyhow::Result<Pid> {

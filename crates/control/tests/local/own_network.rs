@@ -1,4 +1,5 @@
 //! Tests that change the network: each runs itself once more in a network namespace of its own.
+//! Those of the command line are among them, in `crates/server/tests/cli`.
 
 use std::path::Path;
 use std::process::Command;
