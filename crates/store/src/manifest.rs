@@ -137,19 +137,7 @@ impl Manifest {
 
     /// What tells it from another one that is worth writing.
     pub fn gist(&self) -> Gist {
-        let mut digest = Sha256::new();
-        for part in PARTS {
-            for row in self.rows(part.table) {
-                digest.update(part.table);
-                for (name, value) in row.iter().filter(|(name, _)| !part.is_changing(name)) {
-                    // Of the phase it counts only whether the instance ever answered.
-                    let value =
-                        if name == "phase" { json!(value == "Creating") } else { value.clone() };
-                    digest.update(format!("\n{name}={value}"));
-                }
-            }
-        }
-        Gist(digest.finalize().into())
+        gist(&self.rows)
     }
 
     /// Whether it knows of changes that the other one does not.
@@ -166,7 +154,7 @@ impl Manifest {
     }
 
     fn made(
-        rows: &BTreeMap<&'static str, Vec<Map<String, Json>>>,
+        rows: &BTreeMap<String, Vec<Map<String, Json>>>,
         sealer: &Sealer,
         now: Timestamp,
     ) -> Option<Self> {
@@ -208,11 +196,25 @@ impl Tx<'_> {
         id: &InstanceId,
         now: Timestamp,
     ) -> Result<Option<Manifest>, StoreError> {
+        self.manifest_unless(id, None, now)
+    }
+
+    /// The same; `None` also where it would tell what is known already, which costs neither
+    /// writing nor signing it.
+    pub fn manifest_unless(
+        &mut self,
+        id: &InstanceId,
+        known: Option<Gist>,
+        now: Timestamp,
+    ) -> Result<Option<Manifest>, StoreError> {
         let mut rows = BTreeMap::new();
         for part in PARTS {
             let sql = format!("SELECT * FROM {} WHERE {}", part.table, part.rows);
             let found = self.select(part.table, &sql, &values![id])?;
-            rows.insert(part.table, found.into_iter().map(written).collect());
+            rows.insert(part.table.to_owned(), found.into_iter().map(written).collect());
+        }
+        if known.is_some_and(|known| known == gist(&rows)) {
+            return Ok(None);
         }
         Ok(Manifest::made(&rows, self.sealer(), now))
     }
@@ -237,6 +239,23 @@ impl Tx<'_> {
         let altered: Vec<_> = FROZEN.iter().filter(differs).copied().collect();
         Ok(if altered.is_empty() { Agreement::Agrees } else { Agreement::Altered(altered) })
     }
+}
+
+/// What tells these rows from others that are worth writing.
+fn gist(rows: &BTreeMap<String, Vec<Map<String, Json>>>) -> Gist {
+    let mut digest = Sha256::new();
+    for part in PARTS {
+        for row in rows.get(part.table).into_iter().flatten() {
+            digest.update(part.table);
+            for (name, value) in row.iter().filter(|(name, _)| !part.is_changing(name)) {
+                // Of the phase it counts only whether the instance ever answered.
+                let value =
+                    if name == "phase" { json!(value == "Creating") } else { value.clone() };
+                digest.update(format!("\n{name}={value}"));
+            }
+        }
+    }
+    Gist(digest.finalize().into())
 }
 
 /// Whether one row of an instance knows of changes that the other does not: each of these numbers

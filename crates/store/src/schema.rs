@@ -1,5 +1,7 @@
 //! The schema: migrations that both databases share, and the check that the key fits.
 
+use std::sync::LazyLock;
+
 use ourkv_domain::secret::Secret;
 use refinery::error::Kind;
 use refinery::{Migrate, Migration, Runner};
@@ -27,9 +29,13 @@ pub(crate) fn migrate<C: Migrate>(connection: &mut C) -> Result<(), OpenError> {
 
 /// The version that this program brings a database to.
 pub(crate) fn version() -> i64 {
-    let runner = embedded::migrations::runner();
-    let versions = runner.get_migrations().iter().map(Migration::version);
-    versions.max().map_or(0, i64::from)
+    // Migrations are read anew each time that a runner is made.
+    static VERSION: LazyLock<i64> = LazyLock::new(|| {
+        let runner = embedded::migrations::runner();
+        let versions = runner.get_migrations().iter().map(Migration::version);
+        versions.max().map_or(0, i64::from)
+    });
+    *VERSION
 }
 
 /// The database has a migration that this program does not know.

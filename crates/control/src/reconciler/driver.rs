@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::World;
+use super::keepsake::{Unkept, keep_manifest};
 use super::lane::{Cause, Lane, Next};
 use super::pass::pass;
 use super::report::Report;
@@ -41,6 +42,8 @@ enum Done {
     Unsettled(Result<Vec<(InstanceId, i64)>, StoreError>),
     /// All instances of this node, and over which time to go over them.
     Listed(Result<Vec<InstanceId>, StoreError>, Duration),
+    /// A manifest was looked at.
+    Kept,
 }
 
 struct Driver {
@@ -56,6 +59,7 @@ struct Driver {
     unseen: Option<HashSet<InstanceId>>,
     looked: watch::Sender<bool>,
     waiters: Vec<Waiter>,
+    unkept: Unkept,
 }
 
 /// Runs until told to stop.
@@ -69,7 +73,8 @@ pub(super) async fn drive(world: Arc<World>, woken: Woken, looked: watch::Sender
     driver.list(Duration::ZERO);
     driver.look();
     loop {
-        let next = driver.agenda.first().map(|(at, ..)| *at);
+        driver.keep();
+        let next = driver.next();
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
@@ -109,7 +114,14 @@ impl Driver {
             unseen: None,
             looked,
             waiters: Vec::new(),
+            unkept: Unkept::default(),
         }
+    }
+
+    /// When something is to be begun.
+    fn next(&self) -> Option<Instant> {
+        let next = self.agenda.first().map(|(at, ..)| *at);
+        next.into_iter().chain(self.unkept.latest()).min()
     }
 
     /// Asks the store what is not what it should be; one question at a time.
@@ -168,6 +180,19 @@ impl Driver {
         }
     }
 
+    /// Looks at the next manifest, if this is the time for it. Who waits for calm waits for them.
+    fn keep(&mut self) {
+        let calm = self.world.starts.available_permits() == self.world.settings.starts.max(1);
+        let calm = calm || !self.waiters.is_empty();
+        if let Some(id) = self.unkept.begin(calm, Instant::now()) {
+            let world = Arc::clone(&self.world);
+            self.tasks.spawn(async move {
+                keep_manifest(&world, &id).await;
+                Done::Kept
+            });
+        }
+    }
+
     fn wake(&mut self, id: InstanceId, cause: Cause) {
         let lane = self.lanes.entry(id.clone()).or_default();
         let Some(leave) = lane.begin(cause, Instant::now()) else {
@@ -186,6 +211,10 @@ impl Driver {
             Ok(Done::Went(report)) => self.went(&report),
             Ok(Done::Unsettled(answer)) => self.looked(answer),
             Ok(Done::Listed(answer, within)) => self.listed(answer, within),
+            Ok(Done::Kept) => {
+                self.unkept.ended();
+                self.settle();
+            }
             // Passes catch their own panics; what is left are the two questions to the store.
             Err(error) => {
                 tracing::error!(%error, "a task of the reconciler ended");
@@ -197,6 +226,7 @@ impl Driver {
     fn went(&mut self, report: &Report) {
         report.publish();
         let (now, delays) = (Instant::now(), self.world.settings.delays);
+        self.unkept.went(report, now);
         let lane = self.lanes.entry(report.id.clone()).or_default();
         let answered = lane.answering;
         let next = lane.ended(report, now, &delays);
@@ -283,7 +313,7 @@ impl Driver {
     }
 
     fn is_idle(&self) -> bool {
-        !self.adopting && !self.lanes.values().any(Lane::is_busy)
+        !self.adopting && self.unkept.is_done() && !self.lanes.values().any(Lane::is_busy)
     }
 
     /// Gives what is under way some time to end; what takes longer is dropped, and the next
@@ -292,7 +322,18 @@ impl Driver {
         self.world.stop.cancel();
         let grace = self.world.settings.grace;
         let gatherings = self.world.gatherings.end_all(grace);
-        let drained = async { while self.tasks.join_next().await.is_some() {} };
+        let drained = async {
+            while let Some(done) = self.tasks.join_next().await {
+                if let Ok(Done::Went(report)) = done {
+                    self.unkept.went(&report, Instant::now());
+                }
+            }
+            self.unkept.ended();
+            while let Some(id) = self.unkept.begin(true, Instant::now()) {
+                keep_manifest(&self.world, &id).await;
+                self.unkept.ended();
+            }
+        };
         let drained = tokio::time::timeout(grace, drained);
         if tokio::join!(drained, gatherings).0.is_err() {
             tracing::warn!("steps under way were left unfinished");

@@ -102,6 +102,13 @@ impl Memory {
         known.get(id)?.read.clone().filter(|(instance, _)| instance.intent == Intent::Run)
     }
 
+    /// What the substrate is told of an instance, as the store said last.
+    pub(super) fn unit(&self, id: &InstanceId) -> Option<Unit> {
+        let known = self.all();
+        let (instance, secrets) = known.get(id)?.read.as_ref()?;
+        Some(Unit::new(instance, secrets.clone()))
+    }
+
     /// Every instance that can be gone over without the store.
     pub(super) fn ids(&self) -> Vec<InstanceId> {
         let known = self.all();

@@ -14,7 +14,6 @@ use tokio::sync::Notify;
 use super::World;
 use super::alarm::unless_masterless;
 use super::journal::catch_up_journal;
-use super::keepsake::keep_manifest;
 use super::load::{Loaded, load};
 use super::observe::observe;
 use super::perform::perform;
@@ -47,15 +46,7 @@ pub(super) async fn pass(
         Ok(None) => Ok(Outcome::Gone),
         Ok(Some(mut loaded)) => {
             generation = Some(loaded.instance.generation);
-            let outcome = guarded(world, &mut loaded, leave, alarm, &mut steps).await;
-            if !matches!(outcome, Ok(Outcome::Gone | Outcome::Interrupted)) {
-                // A panic in it is no trouble of the instance.
-                let kept = AssertUnwindSafe(keep_manifest(world, &loaded)).catch_unwind();
-                if kept.await.is_err() {
-                    tracing::error!(instance.id = %id, "keeping its manifest panicked");
-                }
-            }
-            outcome
+            guarded(world, &mut loaded, leave, alarm, &mut steps).await
         }
         Err(failure) => Err(failure),
     };

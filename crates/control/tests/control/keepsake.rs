@@ -1,6 +1,7 @@
 //! The manifest of an instance is written when it tells something new, and for no other reason.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ourkv_control::substrate::fake::{Call, Fault};
 use ourkv_control::substrate::{Substrate, Unit};
@@ -10,7 +11,7 @@ use ourkv_domain::instance::{Intent, Phase};
 use ourkv_domain::secret::Secret;
 use ourkv_store::Manifest;
 
-use crate::common::{SHAPES, World, quick, secrets, settled};
+use crate::common::{PATIENCE, SHAPES, World, quick, secrets, settled};
 
 async fn world() -> World {
     World::new(Money::from_yuan(10_000).unwrap()).await
@@ -61,6 +62,22 @@ async fn it_is_written_when_something_changed_and_never_else() {
     settled(&next).await;
     assert!(is_current(&world, &id).await);
     next.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_end_in_order_leaves_none_unwritten() {
+    let world = world().await;
+    let reconciler = world.start();
+    let id = world.create(SHAPES[0]).await;
+    reconciler.nudge();
+    let normal = async {
+        while world.phase(&id).await != Some(Phase::Normal) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, normal).await.expect("it becomes normal");
+    reconciler.shutdown().await;
+    assert!(is_current(&world, &id).await);
 }
 
 #[tokio::test]

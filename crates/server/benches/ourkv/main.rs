@@ -34,6 +34,11 @@ use std::process::ExitCode;
 
 use ground::{Ground, LONGEST_RUN, say};
 use table::Table;
+use tikv_jemallocator::Jemalloc;
+
+/// As in the program: a part of it runs in this one, too.
+#[global_allocator]
+static MEMORY: Jemalloc = Jemalloc;
 
 /// One figure: the letters it is chosen by, and what measures it.
 type Figure = (&'static str, fn(&Ground, &mut Table) -> anyhow::Result<()>);

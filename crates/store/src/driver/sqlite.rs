@@ -48,6 +48,11 @@ pub(crate) fn open(path: &Path, sealer: &Sealer) -> Result<SqliteConnection, Ope
     let mut connection = connect(path)?;
     check(&connection, path)?;
     configure(&connection).map_err(|error| store_error(&error))?;
+    // What a job undoes by itself is kept in memory, and not in a file for each commit.
+    let kept = connection.pragma_update(None, "temp_store", "memory");
+    // KiB, which SQLite takes as a negative number: what one transaction works on, several times.
+    let kept = kept.and_then(|()| connection.pragma_update(None, "cache_size", -512));
+    kept.map_err(|error| store_error(&error))?;
     // What the check of the whole did not see may still be in the way of this.
     schema::migrate(&mut connection).map_err(|error| damaged(path, error))?;
     check_tables(&connection, path)?;
@@ -82,8 +87,8 @@ pub(crate) fn open_reader(path: &Path) -> Result<SqliteConnection, StoreError> {
         let connection = rusqlite::Connection::open_with_flags(path, flags())?;
         configure(&connection)?;
         connection.pragma_update(None, "query_only", true)?;
-        // The system's own cache is behind it; KiB, which SQLite takes as a negative number.
-        connection.pragma_update(None, "cache_size", -512)?;
+        // The system's own cache is behind it, and what others write empties it.
+        connection.pragma_update(None, "cache_size", -256)?;
         Ok(SqliteConnection::over(connection))
     };
     open().map_err(|error: rusqlite::Error| store_error(&error))

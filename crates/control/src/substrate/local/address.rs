@@ -27,10 +27,8 @@ pub(super) fn must_be_free(address: SocketAddrV4) -> Result<(), Trouble> {
 
 /// Whether this process has the socket that listens on exactly this address.
 pub(super) fn is_listened_on_by(address: SocketAddrV4, pid: u32) -> bool {
-    let inode = listeners("/proc/net/tcp")
-        .ok()
-        .and_then(|all| all.into_iter().find(|listener| listener.at == Some(address)))
-        .map(|listener| listener.inode);
+    let listener = find("/proc/net/tcp", |listener| listener.at == Some(address));
+    let inode = listener.ok().flatten().map(|listener| listener.inode);
     let process = i32::try_from(pid).ok().and_then(|pid| procfs::process::Process::new(pid).ok());
     match (inode, process) {
         (Some(inode), Some(process)) => has_socket(&process, inode),
@@ -40,8 +38,8 @@ pub(super) fn is_listened_on_by(address: SocketAddrV4, pid: u32) -> bool {
 
 /// Whether anyone listens on exactly this address, at any port.
 pub(super) fn is_listened_on(ip: Ipv4Addr) -> io::Result<bool> {
-    let listeners = listeners("/proc/net/tcp")?;
-    Ok(listeners.iter().any(|listener| listener.at.is_some_and(|at| *at.ip() == ip)))
+    let is_there = |listener: &Listener| listener.at.is_some_and(|at| *at.ip() == ip);
+    Ok(find("/proc/net/tcp", is_there)?.is_some())
 }
 
 fn bind(address: SocketAddrV4) -> rustix::io::Result<()> {
@@ -68,9 +66,7 @@ fn holder(address: SocketAddrV4) -> Option<String> {
     };
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
         .into_iter()
-        .filter_map(|table| listeners(table).ok())
-        .flatten()
-        .find(stands_in_the_way)?
+        .find_map(|table| find(table, stands_in_the_way).ok().flatten())?
         .inode;
     let mut processes = procfs::process::all_processes().ok()?.filter_map(Result::ok);
     let process = processes.find(|process| has_socket(process, inode))?;
@@ -93,24 +89,33 @@ struct Listener {
     inode: u64,
 }
 
-/// The listening sockets of a table: they stand before all others, which may be very many.
-fn listeners(table: &str) -> io::Result<Vec<Listener>> {
-    let lines = BufReader::new(File::open(table)?).lines().skip(1);
-    Ok(lines.map_while(Result::ok).map_while(|line| listener(&line)).collect())
+/// The first listening socket of a table that is wanted. All of them stand before all others, which
+/// may be very many.
+fn find(table: &str, wanted: impl Fn(&Listener) -> bool) -> io::Result<Option<Listener>> {
+    let (mut table, mut line) = (BufReader::new(File::open(table)?), String::new());
+    table.read_line(&mut line)?;
+    loop {
+        line.clear();
+        table.read_line(&mut line)?;
+        match listener(&line) {
+            Some(listener) if !wanted(&listener) => {}
+            found => return Ok(found),
+        }
+    }
 }
 
 /// Reads a line such as
 /// `0: 0100007F:18EB 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345 …`;
 /// `None` when the socket does not listen. Addresses are words in the machine's byte order.
 fn listener(line: &str) -> Option<Listener> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let (address, port) = words.get(1)?.split_once(':')?;
-    if *words.get(3)? != LISTEN {
+    let mut words = line.split_whitespace();
+    let (address, port) = words.nth(1)?.split_once(':')?;
+    if words.nth(1)? != LISTEN {
         return None;
     }
     let port = u16::from_str_radix(port, 16).ok()?;
     let ip = u32::from_str_radix(address, 16).ok().map(|word| Ipv4Addr::from(word.to_ne_bytes()));
-    let inode = words.get(9)?.parse().ok()?;
+    let inode = words.nth(5)?.parse().ok()?;
     Some(Listener { at: ip.map(|ip| SocketAddrV4::new(ip, port)), port, inode })
 }
 

@@ -56,11 +56,11 @@ impl Inner {
 
     pub(super) fn keep_manifest(&self, unit: &Unit, text: &[u8]) -> Result<bool, Trouble> {
         let directory = self.layout.instance(unit);
-        let doing = machine("writing the instance's manifest");
-        if !directory.try_exists().map_err(&doing)? {
-            return Ok(false);
+        match replace(&directory, MANIFEST, text) {
+            // There is none yet, or it has just been removed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            done => done.map(|()| true).map_err(machine("writing the instance's manifest")),
         }
-        replace(&directory, MANIFEST, text).map(|()| true).map_err(doing)
     }
 }
 

@@ -57,8 +57,13 @@ impl Layout {
     /// Removes the directories of an instance. They do not come back with a power cut: nobody
     /// would know them, as the instance is forgotten next.
     pub(super) fn remove(&self, unit: &Unit) -> io::Result<()> {
-        match std::fs::remove_dir_all(self.instance(unit)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        let remove = || match std::fs::remove_dir_all(self.instance(unit)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        };
+        match remove() {
+            // A manifest was just being written there; no second one is.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => remove()?,
             done => done?,
         }
         File::open(&self.root)?.sync_all()

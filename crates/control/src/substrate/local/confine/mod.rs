@@ -72,6 +72,8 @@ pub(super) struct Confiner {
     first_user: Option<u32>,
     /// Whether Landlock closes them in.
     walls: bool,
+    /// Whether that keeps them from signalling anybody else.
+    scopes_signals: bool,
 }
 
 /// What a process is confined to.
@@ -100,7 +102,8 @@ impl Confiner {
     pub(super) fn new(settings: Confinement, scratch: &Path) -> io::Result<Self> {
         let Confinement { confine, first_user } = settings;
         if confine == Confine::Off {
-            return Ok(Self { confines: false, first_user: None, walls: false });
+            let (walls, scopes_signals) = (false, false);
+            return Ok(Self { confines: false, first_user: None, walls, scopes_signals });
         }
         let mut able = abilities(first_user);
         able.users = able.users.and_then(|()| owner::may_be_given(scratch, first_user));
@@ -116,7 +119,8 @@ impl Confiner {
             tracing::warn!(reason, "engines are not kept to their directories and ports");
         }
         let first_user = able.users.is_ok().then_some(first_user);
-        Ok(Self { confines: true, first_user, walls: able.walls.is_ok() })
+        let scopes_signals = able.walls.as_ref().is_ok_and(|it| walls::scopes_signals(*it));
+        Ok(Self { confines: true, first_user, walls: able.walls.is_ok(), scopes_signals })
     }
 
     /// Whether it confines anything.
@@ -160,7 +164,7 @@ impl Confiner {
     ) -> io::Result<Child> {
         // Open until the process has begun.
         let (mut command, _way) = match cell.user {
-            Some(user) => as_user(program, cell.directory, user)?,
+            Some(_) => by_open_ways(program, cell.directory)?,
             None => (in_directory(program, cell.directory), Vec::new()),
         };
         command
@@ -179,6 +183,11 @@ impl Confiner {
         }
         if self.walls {
             walls::close(cell.directory, program, cell.port).map_err(io::Error::other)?;
+        }
+        match cell.user {
+            Some(user) if self.scopes_signals => user::become_user(user)?,
+            Some(user) => drop(command.uid(user).gid(user)),
+            None => {}
         }
         command.spawn()
     }
@@ -210,16 +219,16 @@ fn in_directory(program: &Path, directory: &Path) -> Command {
     command
 }
 
-/// As another user, who could not go the way to the directory, nor that to a program in somebody's
+/// For another user, who could not go the way to the directory, nor that to a program in somebody's
 /// home: both are opened here, and entered by what was opened. The program keeps its name, as some
 /// look at it.
-fn as_user(program: &Path, directory: &Path, user: u32) -> io::Result<(Command, Vec<OwnedFd>)> {
+fn by_open_ways(program: &Path, directory: &Path) -> io::Result<(Command, Vec<OwnedFd>)> {
     let (Some(place), Some(name)) = (program.parent(), program.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let (place, directory) = (open(place)?, open(directory)?);
     let mut command = Command::new(through(&place).join(name));
-    command.arg0::<&OsStr>(program.as_ref()).current_dir(through(&directory)).uid(user).gid(user);
+    command.arg0::<&OsStr>(program.as_ref()).current_dir(through(&directory));
     Ok((command, vec![place, directory]))
 }
 

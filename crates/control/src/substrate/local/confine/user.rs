@@ -6,6 +6,9 @@ use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
 /// Addresses and trials are numbered by 24 bits, in a row of these.
 const ROW: u32 = 1 << 24;
 
@@ -40,6 +43,19 @@ pub(super) fn at(first: u32, address: Ipv4Addr) -> u32 {
 pub(super) fn of_trial(first: u32, process: u32, number: u64) -> u32 {
     let turn = u32::try_from(number % u64::from(TURNS)).unwrap_or(0);
     first + 5 * ROW + process.wrapping_mul(TURNS).wrapping_add(turn) % ROW
+}
+
+/// Has this thread, and what it starts from now on, be that user and in no other group; there is no
+/// way back. Whoever asks for this of the process that is to be made (`CommandExt::uid`) has all
+/// memory of this one copied on the way, page by page as this one goes on writing, which costs a
+/// machine more than all else that is done for an engine. But to signal one thread is to signal its
+/// process: until it ends, who runs as that user already could end all of this program. So it is
+/// for those only whom Landlock keeps from signalling.
+pub(super) fn become_user(user: u32) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(gid, gid, gid)?;
+    Ok(set_thread_res_uid(uid, uid, uid)?)
 }
 
 /// Ends whatever runs as one of these users, wherever it went to: nobody else is that user. One who

@@ -14,6 +14,8 @@ use landlock::{
 const ASKED: ABI = ABI::V7;
 /// Without this one a file can't be moved between an engine's own directories, which engines do.
 const NEEDED: ABI = ABI::V2;
+/// From this one on, nobody outside can be signalled.
+const SCOPES_SIGNALS: ABI = ABI::V6;
 
 /// What programs need to begin: libraries, the time zone.
 const LIBRARIES: &[&str] = &["/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64"];
@@ -86,6 +88,11 @@ pub(super) fn version() -> Result<i32, String> {
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("Landlock can't be tried".into()),
     }
+}
+
+/// Whether this version keeps an engine from signalling anybody else.
+pub(super) fn scopes_signals(version: i32) -> bool {
+    version >= SCOPES_SIGNALS as i32
 }
 
 /// Everything is closed, as far as the kernel knows how to.
