@@ -22,9 +22,9 @@ mod lifecycle;
 mod lockdown;
 #[path = "local/memcache.rs"]
 mod memcache;
-#[path = "local/own_network.rs"]
-#[expect(dead_code, reason = "the tests of the command line use more of it")]
-mod own_network;
+#[path = "local/own_namespace.rs"]
+#[expect(dead_code, reason = "the tests of the server use more of it")]
+mod own_namespace;
 #[path = "local/passwords.rs"]
 mod passwords;
 #[path = "local/restores.rs"]

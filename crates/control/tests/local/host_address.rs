@@ -11,11 +11,11 @@ use ourkv_domain::instance::{EngineVersion, InstanceType, NodeType};
 use ourkv_domain::network::HostAddresses;
 
 use super::ground::{Ground, PASSWORD, bring_up, client, installed, kill, run, take_down};
-use super::own_network;
+use super::own_namespace;
 
 /// Runs the test called `name` again, in a network of its own; there, runs `test`.
 fn in_own_network(name: &str, test: impl Future<Output = ()>) {
-    own_network::in_own_network(name, || {
+    own_namespace::in_own_network(name, || {
         tokio::runtime::Runtime::new().unwrap().block_on(test);
     });
 }

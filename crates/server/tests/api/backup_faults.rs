@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::Command;
 
 use redis::Commands;
@@ -11,6 +10,7 @@ use rstest::rstest;
 use serde_json::Value;
 
 use crate::common::Ourkv;
+use crate::own_namespace::with_own_mounts;
 use crate::saver::Saver;
 use crate::shelf::{backup_id, download, text};
 use crate::tenant::{bulk, content, engines, fill, id, login, noise};
@@ -195,34 +195,6 @@ fn a_store_that_is_no_use_fails_the_backup_and_nothing_else(
     assert!(!server.log().contains("secret-of-the-bucket"));
     server.back_up(id(&created));
     only_whole_ones_are_listed(&server, id(&created), "with another store");
-}
-
-/// Tells the inner run which namespace it must not be in.
-const OUTER: &str = "OURKV_TEST_OUTER_MOUNTS";
-
-/// Runs the test called `name` again, with mounts of its own; there, runs `test`.
-pub(crate) fn with_own_mounts(name: &str, test: impl FnOnce()) {
-    let mut unshare = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        unshare.arg("--map-root-user");
-    }
-    again(unshare, name, test);
-}
-
-/// The same by a given way to have mounts of its own. What it said is passed on.
-#[expect(clippy::print_stdout, reason = "figures of the inner run are for whoever runs it by hand")]
-pub(crate) fn again(mut unshare: Command, name: &str, test: impl FnOnce()) {
-    let mounts = std::fs::read_link("/proc/self/ns/mnt").unwrap();
-    if let Some(outer) = std::env::var_os(OUTER) {
-        assert_ne!(Path::new(&outer), mounts, "these are not mounts of its own");
-        return test();
-    }
-    unshare.args(["--mount", "--propagation", "private"]);
-    unshare.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-    let output = unshare.env(OUTER, mounts).output().unwrap();
-    let [said, talk] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
-    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{talk}");
-    print!("{said}");
 }
 
 pub(crate) fn run(program: &str, arguments: &[&str]) {

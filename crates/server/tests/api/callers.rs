@@ -115,9 +115,12 @@ impl Asked {
         let params = [("InstanceId", self.id.as_deref().unwrap())];
         self.end = End::Asked;
         let reply = client.try_call("DeleteInstance", &params);
-        let done = reply.is_ok_and(|reply| reply.status == 200);
+        let done = reply.as_ref().is_ok_and(|reply| reply.status == 200);
         if done {
             self.end = End::Acknowledged;
+        } else if reply.is_ok_and(|reply| reply.status < 500) {
+            // It is not deleted while it is being made: that changes nothing.
+            self.end = End::Wanted;
         }
         done
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::backup_faults::{again, run};
+use crate::backup_faults::run;
 use crate::common::{Ourkv, PATIENCE};
 
 /// A file system's own switch, by which those who make file systems test them: from then on
@@ -15,16 +15,6 @@ const SHUT_DOWN: &str = r#"open(F, "<", $ARGV[0]) or die "$!"; $how = pack("L", 
                            ioctl(F, 0x8004587d, $how) or die "$!""#;
 /// What names this run of the machine.
 const RUN: &str = "/proc/sys/kernel/random/boot_id";
-
-/// Runs the test called `name` again, as root and with mounts of its own; there, runs `test`.
-pub(crate) fn with_own_disks(name: &str, test: impl FnOnce()) {
-    let mut unshare = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        unshare = Command::new("sudo");
-        unshare.args(["--non-interactive", "--preserve-env", "unshare"]);
-    }
-    again(unshare, name, test);
-}
 
 /// What an end of the file system leaves of what it has in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

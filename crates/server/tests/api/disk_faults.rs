@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::backup_faults::run;
 use crate::common::{Ourkv, PASSWORD, Reply};
-use crate::disk::{Cut, Disk, end_all_below, with_own_disks};
+use crate::disk::{Cut, Disk, end_all_below};
+use crate::own_namespace::with_roots_mounts;
 use crate::rebuild::until_kept;
 use crate::tenant::{engines, id, log_in_with, login, noise};
 
@@ -67,7 +68,7 @@ fn until_writes_are_refused(server: &Ourkv, created: &Value) {
 fn a_file_system_that_turned_read_only_takes_no_acknowledged_change_with_it() {
     let name =
         "disk_faults::a_file_system_that_turned_read_only_takes_no_acknowledged_change_with_it";
-    with_own_disks(name, || {
+    with_roots_mounts(name, || {
         let (mut server, disk, [single, pair]) = on_a_disk(96);
         rename(&server, id(&pair), "before").expect_ok();
         disk.turn_read_only();
@@ -106,7 +107,7 @@ fn a_file_system_that_turned_read_only_takes_no_acknowledged_change_with_it() {
 #[test]
 fn what_can_not_be_forced_to_the_disk_is_not_acknowledged() {
     let name = "disk_faults::what_can_not_be_forced_to_the_disk_is_not_acknowledged";
-    with_own_disks(name, || {
+    with_roots_mounts(name, || {
         let (mut server, disk, [single, pair]) = on_a_disk(96);
         let masters = |server: &Ourkv| {
             let mut all = engines(&server.dir);
@@ -198,7 +199,7 @@ fn is_of(dir: &Path, created: &Value) -> bool {
 
 #[test]
 fn errors_of_one_instances_disk_are_its_own() {
-    with_own_disks("disk_faults::errors_of_one_instances_disk_are_its_own", || {
+    with_roots_mounts("disk_faults::errors_of_one_instances_disk_are_its_own", || {
         let mut server = Ourkv::start();
         let [ill, well, single] = [PAIR, PAIR, STANDALONE].map(|class| server.normal(&[class]));
         for one in [&ill, &well, &single] {

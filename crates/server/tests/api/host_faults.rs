@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use redis::Commands;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::backup_faults::{run, with_own_mounts};
+use crate::backup_faults::run;
 use crate::common::{Ourkv, PASSWORD};
+use crate::own_namespace::with_own_mounts;
 use crate::rebuild::until_kept;
 use crate::tenant::{engines, id, login};
 

@@ -28,6 +28,9 @@ mod instances;
 mod key_file;
 mod kills;
 mod names;
+#[expect(dead_code, reason = "the tests of the command line use more of it")]
+#[path = "../../../control/tests/local/own_namespace.rs"]
+mod own_namespace;
 mod passwords;
 mod postgres;
 mod power_cuts;

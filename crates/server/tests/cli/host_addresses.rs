@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use crate::common::{Ourkv, PASSWORD};
-use crate::own_network::in_own_network;
+use crate::own_namespace::in_own_network;
 
 /// The addresses outside 127.0.0.0/8 that this network has.
 fn added() -> Vec<String> {

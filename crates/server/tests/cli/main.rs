@@ -11,7 +11,8 @@ mod common;
 mod confinement;
 mod documentation;
 mod host_addresses;
-#[path = "../../../control/tests/local/own_network.rs"]
-mod own_network;
+#[expect(dead_code, reason = "the tests of the API use more of it")]
+#[path = "../../../control/tests/local/own_namespace.rs"]
+mod own_namespace;
 mod serve;
 mod whitelist;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::common::{Ourkv, PASSWORD, PATIENCE};
-use crate::own_network::{can_have_own_network, in_own_network, is_in_own_network};
+use crate::own_namespace::{can_have_own_network, in_own_network, is_in_own_namespace};
 
 const ENFORCED: (&str, &str) = ("OURKV_NETWORK_WHITELIST", "enforce");
 const AUTO: (&str, &str) = ("OURKV_NETWORK_WHITELIST", "auto");
@@ -25,7 +25,7 @@ const OTHER: [u8; 4] = [127, 0, 0, 9];
 /// Runs the test in a network of its own; where this machine lets nobody have one, `ourkv` must
 /// say there whether whitelists are in force, and be right.
 fn where_enforced(name: &str, test: impl FnOnce()) {
-    if is_in_own_network() || can_have_own_network() {
+    if is_in_own_namespace() || can_have_own_network() {
         return in_own_network(name, test);
     }
     let (state, found) = finding(&Ourkv::prepare(&[], &[AUTO]));
