@@ -152,11 +152,8 @@ pub(super) async fn acknowledge(
             lines.pop();
             world.memory.write_all_later(lines, Some(lead));
         }
-        match written {
-            Err(Failure::Store(StoreError::Unavailable { .. })) => loaded.away = true,
-            Ok(false) => return Ok(false),
-            Ok(true) => {}
-            Err(failure) => return Err(failure),
+        if loaded.unless_away(written)? == Some(false) {
+            return Ok(false);
         }
     }
     adopt(world, loaded, lead);

@@ -30,14 +30,10 @@ pub(super) async fn journal(
         let write = world.store.write(move |tx| tx.append_event(&line));
         write.await.map_err(Failure::from)
     };
-    match Step::Journal.run(write).await {
-        Err(Failure::Store(StoreError::Unavailable { .. })) => {
-            loaded.away = true;
-            world.memory.write_later(event, None);
-        }
-        written => written?,
+    match loaded.unless_away(Step::Journal.run(write).await)? {
+        Some(()) => steps.push(Step::Journal),
+        None => world.memory.write_later(event, None),
     }
-    steps.push(Step::Journal);
     Ok(())
 }
 

@@ -34,6 +34,20 @@ impl Loaded {
         world.memory.keep_observed(&self.instance.id, &observed);
         self.instance.observed = observed;
     }
+
+    /// What came of a write; `None` where the store does not answer, which holds from now on.
+    pub(super) fn unless_away<T>(
+        &mut self,
+        written: Result<T, Failure>,
+    ) -> Result<Option<T>, Failure> {
+        match written {
+            Err(Failure::Store(StoreError::Unavailable { .. })) => {
+                self.away = true;
+                Ok(None)
+            }
+            written => written.map(Some),
+        }
+    }
 }
 
 /// An instance, its secrets, and whether a last backup of it is to be waited for.

@@ -2,7 +2,6 @@
 //! and not from the moment on when nobody serves it.
 
 use ourkv_domain::instance::{Intent, Phase};
-use ourkv_store::StoreError;
 
 use super::World;
 use super::apply::apply;
@@ -115,12 +114,9 @@ pub(super) async fn keep(
         return Ok(true);
     }
     let before = loaded.instance.observed.clone();
-    let current = match record(world, &mut loaded.instance, step, phase).await {
-        Err(Failure::Store(StoreError::Unavailable { .. })) => {
-            loaded.away = true;
-            return Ok(true);
-        }
-        recorded => recorded?,
+    let recorded = record(world, &mut loaded.instance, step, phase).await;
+    let Some(current) = loaded.unless_away(recorded)? else {
+        return Ok(true);
     };
     if loaded.instance.observed != before {
         steps.push(step);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ourkv_domain::event::EventKind;
-use ourkv_store::StoreError;
 use tokio::time::Instant;
 
 use super::World;
@@ -65,18 +64,14 @@ pub(super) async fn end_switch(
     if loaded.away {
         return Ok(true);
     }
-    match switched(world, &mut loaded.instance).await {
-        Err(Failure::Store(StoreError::Unavailable { .. })) => {
-            loaded.away = true;
-            Ok(true)
-        }
-        ended => {
-            steps.push(Step::RecordSwitched);
-            world.memory.keep_role(&loaded.instance.id, &loaded.instance.role);
-            world.memory.keep_observed(&loaded.instance.id, &loaded.instance.observed);
-            ended
-        }
-    }
+    let ended = switched(world, &mut loaded.instance).await;
+    let Some(current) = loaded.unless_away(ended)? else {
+        return Ok(true);
+    };
+    steps.push(Step::RecordSwitched);
+    world.memory.keep_role(&loaded.instance.id, &loaded.instance.role);
+    world.memory.keep_observed(&loaded.instance.id, &loaded.instance.observed);
+    Ok(current)
 }
 
 /// Remembers that the roles stay what they are. False if that was decided elsewhere.
