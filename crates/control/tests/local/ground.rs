@@ -240,7 +240,7 @@ pub(crate) async fn run(
 /// The same, for an answer that is text.
 pub(crate) async fn text(connection: &mut MultiplexedConnection, command: &str) -> String {
     let answer = run(connection, command).await.unwrap_or_else(|e| panic!("{command}: {e}"));
-    redis::from_redis_value(answer).unwrap()
+    redis::from_redis_value(answer).unwrap_or_else(|e| panic!("{command}: {e}"))
 }
 
 /// What data of an engine is marked with.
