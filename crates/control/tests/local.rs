@@ -33,5 +33,7 @@ mod restores;
 mod roles;
 #[path = "local/saves.rs"]
 mod saves;
+#[path = "local/silence.rs"]
+mod silence;
 #[path = "local/trouble.rs"]
 mod trouble;

@@ -149,9 +149,7 @@ impl Shelf {
             Kind::Folder { root, .. } => {
                 // A process that was killed leaves `<file>#<number>` beside the file it wrote.
                 let file = root.join(key);
-                let removing = tokio::task::spawn_blocking(move || remove_beside(&file)).await;
-                let removed = removing.unwrap_or_else(|lost| Err(io::Error::other(lost)));
-                removed.map_err(ShelfError::Machine)?;
+                in_folder(move || remove_beside(&file)).await?;
             }
             Kind::Bucket(store) => {
                 let removed = upload::remove_leftovers(store, &path).await;
@@ -164,9 +162,7 @@ impl Shelf {
         }
         if let Kind::Folder { root, .. } = &self.kind {
             let (root, file) = (root.clone(), root.join(key));
-            let syncing = tokio::task::spawn_blocking(move || sync_above(&root, &file)).await;
-            let synced = syncing.unwrap_or_else(|lost| Err(io::Error::other(lost)));
-            synced.map_err(ShelfError::Machine)?;
+            in_folder(move || sync_above(&root, &file)).await?;
         }
         Ok(())
     }
@@ -234,6 +230,14 @@ fn remove_beside(file: &FilePath) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Does what waits for a disk where that keeps nobody up.
+async fn in_folder(
+    work: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> Result<(), ShelfError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|lost| Err(io::Error::other(lost))).map_err(ShelfError::Machine)
 }
 
 /// What was removed does not come back with a power cut. The folder may have gone with it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ourkv_control::engine::{Binary, Engines};
 use ourkv_control::substrate::local::Local;
 use ourkv_control::substrate::{
-    Health, Lead, Link, Member, Pulse, Replication, Seen, Silence, Stop, Substrate, Trouble, Unit,
+    Health, Lead, Link, Member, Pulse, Replication, Seen, Stop, Substrate, Trouble, Unit,
 };
 use ourkv_domain::instance::{EngineVersion, NodeType};
 use redis::Value;
@@ -21,11 +21,11 @@ use super::ground::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn usual() -> Engines {
+pub(crate) async fn usual() -> Engines {
     Engines::of(vec![usual_redis().await])
 }
 
-fn pair(ground: &mut Ground, version: EngineVersion) -> Unit {
+pub(crate) fn pair(ground: &mut Ground, version: EngineVersion) -> Unit {
     ground.redis(NodeType::MasterSlave, version)
 }
 
@@ -33,7 +33,7 @@ async fn tenant(unit: &Unit) -> MultiplexedConnection {
     client(unit, Some(PASSWORD)).await.unwrap()
 }
 
-fn signal(pid: i32, signal: Signal) {
+pub(crate) fn signal(pid: i32, signal: Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
@@ -459,44 +459,4 @@ async fn an_engine_that_reads_its_data_is_not_dead_and_can_be_fenced() {
     start.await.unwrap().unwrap_err();
     assert!(processes_in(&ground.directory(&unit, Member::First)).is_empty());
     take_down(&local, &unit).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn how_long_an_engine_is_silent_is_known_to_the_next_control_plane_and_told_of_one_process() {
-    let mut ground = Ground::new(96);
-    let unit = pair(&mut ground, EngineVersion::V5_0);
-    let local = ground.local(usual().await);
-    bring_up(&local, &unit).await;
-    let stopped = ground.pid(&unit, Member::First);
-    signal(stopped, Signal::STOP);
-    let first = silence(&local, &unit).await.unwrap();
-    let second = silence(&local, &unit).await.unwrap();
-    assert_eq!((first.times, second.times), (1, 2));
-    let next = ground.local(usual().await);
-    let third = silence(&next, &unit).await.unwrap();
-    assert_eq!(third.times, 3);
-    assert!(first.lasts < second.lasts && second.lasts < third.lasts);
-
-    // A sign of life ends it, for whoever comes after, too.
-    signal(stopped, Signal::CONT);
-    assert_eq!(silence(&next, &unit).await, None);
-    signal(stopped, Signal::STOP);
-    let last = ground.local(usual().await);
-    assert_eq!(silence(&last, &unit).await.unwrap().times, 1);
-
-    // The next engine is not the one that was silent.
-    last.fence(&unit, Member::First).await.unwrap();
-    last.start(&unit, Member::First).await.unwrap();
-    signal(ground.pid(&unit, Member::First), Signal::STOP);
-    assert_eq!(silence(&last, &unit).await.unwrap().times, 1);
-    last.fence(&unit, Member::First).await.unwrap();
-    take_down(&last, &unit).await;
-}
-
-/// For how long the first engine has been silent, if it is.
-async fn silence(local: &Local, unit: &Unit) -> Option<Silence> {
-    match local.pulse(unit, Member::First).await.unwrap() {
-        Pulse::Silent(silence) => Some(silence),
-        _ => None,
-    }
 }

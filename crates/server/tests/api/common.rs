@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a client signs with the real time")]
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -328,6 +329,22 @@ impl Ourkv {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
+    }
+
+    /// The ids of all instances, from as many pages as there are.
+    pub(crate) fn listed(&self) -> HashSet<String> {
+        let mut listed = HashSet::new();
+        for page in 1.. {
+            let params = [("PageSize", "50"), ("PageNumber", &*page.to_string())];
+            let answer = self.client().call("DescribeInstances", &params).expect_ok();
+            let instances = answer["Instances"]["KVStoreInstance"].as_array().unwrap();
+            if instances.is_empty() {
+                break;
+            }
+            listed
+                .extend(instances.iter().map(|one| one["InstanceId"].as_str().unwrap().to_owned()));
+        }
+        listed
     }
 
     /// The directories of engines, one per instance.

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::backup_faults::run;
 use crate::common::{Ourkv, PATIENCE};
+use crate::tenant::id;
 
 /// A file system's own switch, by which those who make file systems test them: from then on
 /// nothing reaches the device, and everybody who asks for something is told of an error. What it
@@ -139,4 +142,9 @@ pub(crate) fn lose_power(server: &mut Ourkv, disk: &Disk, run: u32) {
     end_all_below(&server.dir);
     disk.replace();
     begin_run(disk, run);
+}
+
+/// Whether a directory is of this instance.
+pub(crate) fn is_of(dir: &Path, created: &Value) -> bool {
+    dir.display().to_string().contains(&format!("/{}.", id(created)))
 }

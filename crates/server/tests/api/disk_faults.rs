@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::backup_faults::run;
 use crate::common::{Ourkv, PASSWORD, Reply};
-use crate::disk::{Cut, Disk, end_all_below};
+use crate::disk::{Cut, Disk, end_all_below, is_of};
 use crate::own_namespace::with_roots_mounts;
 use crate::rebuild::until_kept;
 use crate::tenant::{engines, id, log_in_with, login, noise};
@@ -33,6 +33,17 @@ fn on_a_disk(megabytes: u64) -> (Ourkv, Disk, [Value; 2]) {
     }
     force(&server.dir);
     (server, disk, created)
+}
+
+/// Takes the file system off, which ends everything on it, mounts it again, and goes on serving.
+fn mount_again(server: &mut Ourkv, disk: &Disk, created: [&Value; 2]) {
+    server.kill();
+    end_all_below(&server.dir);
+    disk.replace();
+    server.serve();
+    for one in created {
+        server.wait_for(id(one), "Normal");
+    }
 }
 
 /// What engines were told gets to the disk within two seconds, or at once.
@@ -86,14 +97,7 @@ fn a_file_system_that_turned_read_only_takes_no_acknowledged_change_with_it() {
         assert!(found.contains("Read-only file system"), "{found}");
         assert!(server.runs());
 
-        // Such a file system has to be taken off, so everything on it ends.
-        server.kill();
-        end_all_below(&server.dir);
-        disk.replace();
-        server.serve();
-        for one in [&single, &pair] {
-            server.wait_for(id(one), "Normal");
-        }
+        mount_again(&mut server, &disk, [&single, &pair]);
         assert_eq!(login(&pair).get::<_, String>("kept").unwrap(), "yes");
         assert_eq!(server.attributes(id(&pair))["InstanceName"], "before");
         let listed = server.client().call("DescribeInstances", &[]).expect_ok();
@@ -142,13 +146,7 @@ fn what_can_not_be_forced_to_the_disk_is_not_acknowledged() {
         assert!(reply.status >= 500, "{reply:?}");
         assert!(server.log().contains("take the file system off"), "{}", server.log());
 
-        server.kill();
-        end_all_below(&server.dir);
-        disk.replace();
-        server.serve();
-        for one in [&single, &pair] {
-            server.wait_for(id(one), "Normal");
-        }
+        mount_again(&mut server, &disk, [&single, &pair]);
         // What the system believed to be on the disk while it was not is not relied on.
         // (The last one that was acknowledged may share a block with the first one that failed, and
         // ext4 then may lose it.)
@@ -191,10 +189,6 @@ fn move_to_own_disk(server: &mut Ourkv, created: &Value) -> (Disk, PathBuf) {
     server.serve();
     server.wait_for(id(created), "Normal");
     (disk, dir)
-}
-
-fn is_of(dir: &Path, created: &Value) -> bool {
-    dir.display().to_string().contains(&format!("/{}.", id(created)))
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn converges(server: &Ourkv, told: &Told) {
     for (token, id) in &told.created {
         assert_eq!(create(server, *token).as_ref(), Some(id), "token {token}");
     }
-    let mut listed = listed(server);
+    let mut listed = server.listed();
     for id in told.created.values() {
         assert!(!told.deleted.contains(id) || !listed.contains(id), "{id} was deleted");
         assert!(told.doomed.contains(id) || listed.contains(id), "{id} was created");
@@ -102,20 +102,6 @@ fn converges(server: &Ourkv, told: &Told) {
         server.client().call("DeleteInstance", &[("InstanceId", &id)]).expect_ok();
     }
     server.until("nothing is left", |server| server.engine_dirs().is_empty());
-}
-
-fn listed(server: &Ourkv) -> HashSet<String> {
-    let mut listed = HashSet::new();
-    for page in 1.. {
-        let params = [("PageSize", "50"), ("PageNumber", &*page.to_string())];
-        let answer = server.client().call("DescribeInstances", &params).expect_ok();
-        let instances = answer["Instances"]["KVStoreInstance"].as_array().unwrap();
-        if instances.is_empty() {
-            break;
-        }
-        listed.extend(instances.iter().map(|one| one["InstanceId"].as_str().unwrap().to_owned()));
-    }
-    listed
 }
 
 /// The first kill leaves a pair half made; the second comes at each step of mending it.

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::callers::{Changer, Creator, End, Saver};
 use crate::common::{Client, KEY_ID, KEY_SECRET, Ourkv};
-use crate::disk::{Cut, Disk, begin_run, lose_power};
+use crate::disk::{Cut, Disk, begin_run, is_of, lose_power};
 use crate::host_faults::small_files;
 use crate::own_namespace::with_roots_mounts;
 use crate::tenant::{id, login};
@@ -165,9 +165,8 @@ impl World {
     fn files_are_whole(&self) {
         let durable = self.writers.iter().map(|writer| &writer.created);
         for created in durable.chain([&self.changer.created, &self.saver.created]) {
-            let dir =
-                |dir: &PathBuf| dir.display().to_string().contains(&format!("/{}.", id(created)));
-            let dir = self.server.engine_dirs().into_iter().find(dir).unwrap();
+            let dirs = self.server.engine_dirs();
+            let dir = dirs.into_iter().find(|dir| is_of(dir, created)).unwrap();
             let of_a_process = |file: &PathBuf| file.display().to_string().contains("/silence-");
             for file in small_files(dir).into_iter().filter(|file| !of_a_process(file)) {
                 let text = std::fs::read(&file).unwrap();
@@ -186,7 +185,7 @@ impl World {
                 assert!(asked.create(&client), "{asked:?}");
             }
         }
-        let listed = self.listed();
+        let listed = self.server.listed();
         let all = self.creators.iter_mut().flat_map(|creator| &mut creator.asked);
         let mut known: HashSet<_> = self.writers.iter().map(|it| id(&it.created)).collect();
         known.extend([&self.changer.created, &self.saver.created].map(id));
@@ -216,19 +215,12 @@ impl World {
         losses
     }
 
-    fn listed(&self) -> HashSet<String> {
-        let answer = self.server.client().call("DescribeInstances", &[("PageSize", "50")]);
-        let instances = answer.expect_ok()["Instances"]["KVStoreInstance"].clone();
-        let ids = instances.as_array().unwrap().iter();
-        ids.map(|found| found["InstanceId"].as_str().unwrap().to_owned()).collect()
-    }
-
     fn end(&self) {
         let doctor = self.server.try_cli(&["doctor"]);
         assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));
         let log = self.server.log();
         assert!(!log.contains("panicked"), "{log}");
-        for id in self.listed() {
+        for id in self.server.listed() {
             self.server.client().call("DeleteInstance", &[("InstanceId", &id)]).expect_ok();
         }
         self.server.until("nothing is left", |server| server.engine_dirs().is_empty());
